@@ -22,6 +22,8 @@ from benchmarks.fold import START, contract, platform, rows
 from core.durations import DAY
 from core.schema.contract import Contract
 from core.schema.rows import TIME, Kind, label_schema
+from core.window import Window
+from db.queries import summaries
 from db.queries.log import positions
 from db.session import unit_of_work
 from lake import tables

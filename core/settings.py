@@ -91,6 +91,8 @@ class Settings(BaseSettings):
 
     fold_every: Duration = timedelta(seconds=2)
     archive_every: Duration = timedelta(seconds=30)
+    archive_after: Duration = timedelta(minutes=5)
+    join_every: Duration = timedelta(minutes=10)
     evaluate_every: Duration = timedelta(seconds=10)
     reevaluate_every: Duration = timedelta(minutes=15)
     deliver_every: Duration = timedelta(seconds=2)

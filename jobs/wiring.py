@@ -25,7 +25,7 @@ from services.evaluation.by_clock.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until, waiting
 from services.kserve.pairing import sweep
-from services.labels.label_join import join_all
+from services.labels.label_join import Pace, join_all
 from services.read_models import backtests
 from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
@@ -52,9 +52,11 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         fold_all(sessions, utcnow())
         live.run(utcnow())
 
+    pace = Pace(settings.join_every)
+
     def archive(_: Claim) -> None:
-        archive_all(sessions, settings.lake, utcnow())
-        join_all(sessions, settings.lake, utcnow())
+        archive_all(sessions, settings.lake, utcnow(), settings.archive_after)
+        join_all(sessions, settings.lake, utcnow(), pace)
 
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)

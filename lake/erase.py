@@ -25,13 +25,12 @@ from pyarrow import fs
 
 from core.schema.rows import Kind
 from lake import storage
+from lake.log_files import LOG, remove, version_of
 from lake.tables import COMPRESSION, STATISTICS, LakeMoved, statistics
 
 ERASED = "seqwatch.erased"  # property and note of commits: the erasures, with their counts
 ROWS_AT_ONCE = 16_384  # of a day that is rewritten
 ATTEMPTS = 20  # at one commit, against those of archivers
-_LOG = "_delta_log"
-_N_DIGITS = 20  # of a version, in the name of a file of Delta's log
 
 Matches = Callable[[str], bool]
 T = TypeVar("T")
@@ -160,7 +159,7 @@ def files(table: DeltaTable) -> set[str]:
     return {
         info.path
         for info in place.get_file_info(fs.FileSelector("", recursive=True))
-        if info.type is fs.FileType.File and not info.path.startswith(_LOG)
+        if info.type is fs.FileType.File and not info.path.startswith(LOG)
     }
 
 
@@ -205,9 +204,9 @@ def scrub(table: DeltaTable, before_fence: set[str], notes: Iterable[str]) -> No
     named = _named(newest)
     place = storage.file_system(newest)
     newest.create_checkpoint()
-    _remove(place, _older_entries(place, newest.version()))
+    remove(place, _older_entries(place, newest.version()))
     there = files(newest)
-    _remove(place, (({unquote(path) for path in gone} | before_fence) & there) - named)
+    remove(place, (({unquote(path) for path in gone} | before_fence) & there) - named)
 
 
 def drop_files(table: DeltaTable, before: date) -> int:
@@ -215,7 +214,7 @@ def drop_files(table: DeltaTable, before: date) -> int:
     newest = storage.again(table)
     gone = newest.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
     old = {unquote(path) for path in gone if _day_of(path) < before}
-    _remove(storage.file_system(newest), (old & files(newest)) - _named(newest))
+    remove(storage.file_system(newest), (old & files(newest)) - _named(newest))
     return len(old)
 
 
@@ -254,18 +253,5 @@ def _until_done(table: DeltaTable, act: Callable[[DeltaTable], T]) -> T:
 
 
 def _older_entries(place: fs.FileSystem, version: int) -> list[str]:
-    entries = [info.path for info in place.get_file_info(fs.FileSelector(_LOG))]
-    return sorted(path for path in entries if _version_of(path) < version)
-
-
-def _version_of(path: str) -> float:
-    digits = path.removeprefix(f"{_LOG}/")[:_N_DIGITS]
-    return int(digits) if len(digits) == _N_DIGITS and digits.isdecimal() else float("inf")
-
-
-def _remove(place: fs.FileSystem, paths: Iterable[str]) -> None:
-    for path in paths:
-        try:
-            place.delete_file(path)
-        except FileNotFoundError:  # another removed it first
-            continue
+    entries = [info.path for info in place.get_file_info(fs.FileSelector(LOG))]
+    return sorted(p for p in entries if (of := version_of(p)) is not None and of < version)

@@ -58,6 +58,8 @@ class Log:
     ------
     SnapshotGone
         If the state cannot be read any more; also when its files are.
+    FileNotFoundError
+        If the lake goes away while it is read.
     """
 
     def __init__(
@@ -252,7 +254,10 @@ class Log:
         except FileNotFoundError as error:  # an erasure, or retention, has removed files
             if self._is_past:
                 raise SnapshotGone("files of this past state were removed") from error
-            self._tables[kind] = open_table(self._root, self._model_id, kind)
+            newest = open_table(self._root, self._model_id, kind)
+            if newest is None:  # the table was there: the lake is away
+                raise
+            self._tables[kind] = newest
             return read()
 
 

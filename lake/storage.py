@@ -4,8 +4,10 @@ Delta's own library reaches both. Arrow reads files faster, so it is handed a
 file system of its own wherever it has one.
 """
 
+import ctypes
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -39,6 +41,9 @@ _S3 = {
 }
 
 
+# Linux flushes one file system at a time: the others' writers do not wait.
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
 MARK, FORMAT = "seqwatch-format", "1"  # a file below each root, and what it holds
 
 
@@ -67,6 +72,26 @@ def make_room(root: LakeRoot, *parts: str) -> None:
     """Make the folder of a table; an object store needs none."""
     if not isinstance(root, Bucket):
         root.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+
+
+def sync(root: LakeRoot) -> None:
+    """Make durable what was written below a folder; an object store has done so itself.
+
+    Raises
+    ------
+    OSError
+        If the disk cannot.
+    """
+    if isinstance(root, Bucket):
+        return
+    place = os.open(root, os.O_RDONLY)
+    try:
+        if _LIBC is None:
+            os.sync()
+        elif _LIBC.syncfs(place):
+            raise OSError(ctypes.get_errno(), "syncfs failed", str(root))
+    finally:
+        os.close(place)
 
 
 def is_empty(root: LakeRoot) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 from deltalake import write_deltalake as write
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
@@ -26,8 +26,13 @@ from lake.lists import child
 
 INBOX = "inbox"  # the application whose group numbers the log's transactions carry
 
-# Version n must stay readable for as long as a training set names it.
-KEEP_HISTORY = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "50"}
+# Version n must stay readable for as long as a training set names it: `lake.upkeep` removes
+# what none does. Checkpoints name removed files for as long as others may read them.
+KEEP_HISTORY = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.checkpointInterval": "100",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+}
 
 # Delta's log would hold the smallest and largest text of each file, also of erased sessions:
 # statistics are kept of times only, which is enough to skip files.
@@ -37,10 +42,6 @@ STATISTICS = "delta.dataSkippingStatsColumns"
 # Row groups of some 64,000 rows cost nothing to write, and bound what a reader of a few rows,
 # or of all of them, holds at once.
 COMPRESSION = WriterProperties(compression="LZ4_RAW", max_row_group_size=65_536)
-
-TIDY_EVERY = 32  # commits
-CROWDED = 4  # files of one day
-TIDY_DAYS = 32  # at one go: bounds the time that an archive takes
 
 
 def statistics(kind: Kind) -> str:
@@ -150,29 +151,6 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
             raise LakeMoved(f"group {group_no} is in the log already") from error
         # Another archiver came as far as an earlier group, or rows were erased.
         raise LakeMoved("the log was changed meanwhile") from error
-
-
-def tidy(table: DeltaTable) -> int:
-    """Now and then, make one file of the many small ones of past days; how many days.
-
-    The newest day is left alone: it still grows. The old files stay for the
-    versions that refer to them.
-    """
-    if table.version() % TIDY_EVERY:
-        return 0
-    files = files_by_day(table)
-    newest = max(files, default=None)
-    crowded = sorted(day for day, n in files.items() if n >= CROWDED and day != newest)
-    days = [day.isoformat() for day in crowded[-TIDY_DAYS:]]
-    if not days:
-        return 0
-    try:
-        table.optimize.compact(
-            partition_filters=[("day", "in", days)], writer_properties=COMPRESSION
-        )
-    except CommitFailedError:  # another archiver tidies the same days
-        return 0
-    return len(days)
 
 
 def files_by_day(table: DeltaTable) -> Counter[date]:

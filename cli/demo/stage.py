@@ -124,6 +124,8 @@ class Stage:
             "SEQWATCH_WEBHOOK_ALLOW": "127.0.0.0/8",
             "SEQWATCH_FOLD_EVERY": "2",
             "SEQWATCH_ARCHIVE_EVERY": "10",
+            "SEQWATCH_ARCHIVE_AFTER": "0.1",
+            "SEQWATCH_JOIN_EVERY": "0.1",
             "SEQWATCH_EVALUATE_EVERY": "0.2",
             "SEQWATCH_DELIVER_EVERY": "0.5",
             "SEQWATCH_LEASE": "6",

@@ -3,12 +3,14 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.schema.zone import Zone
 from db.tables import Champion, Inbox, Model, Rollout, Version
+
+_SOME = select(Model).where(Model.id.in_(bindparam("model_ids", expanding=True)))
 
 
 def named(name: str) -> Select[Model]:
@@ -47,6 +49,11 @@ def find_version(session: Session, model_id: UUID, name: str) -> Version:
     if version is None:
         raise NotFound(f"no version {name!r} of this model")
     return version
+
+
+def some(session: Session, model_ids: Collection[UUID]) -> list[Model]:
+    """Return some models."""
+    return [*session.scalars(_SOME, {"model_ids": [*model_ids]})]
 
 
 def zone_of(model: Model) -> Zone:

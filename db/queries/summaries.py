@@ -1,7 +1,7 @@
 """Queries of summaries, whatever their stream."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -147,6 +147,18 @@ def firsts(session: Session, stream: AnyStream, model_id: UUID) -> dict[str, dat
 def first(session: Session, stream: AnyStream, model_id: UUID) -> datetime | None:
     """Return the start of the first row of any version; None before any."""
     return session.scalar(select(func.min(SummaryRow.start)).where(*_are([stream], model_id)))
+
+
+def first_of_models(
+    session: Session, stream: AnyStream, model_ids: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """Return the start of the first row of each model that has one."""
+    found = session.execute(
+        select(SummaryRow.model_id, func.min(SummaryRow.start))
+        .where(SummaryRow.model_id.in_(model_ids), SummaryRow.stream == stream.name)
+        .group_by(SummaryRow.model_id)
+    )
+    return dict(found.all())
 
 
 def newest(

@@ -115,19 +115,21 @@ def load(
         last_groups = unfolded.folded(session, open_streams)
         batches = unfolded.unfolded(session, open_streams, bounds)
         groups |= dict.fromkeys(batches)
-        payloads = _payloads(sessions, session, batches)
+        full = {stream: batch for stream, batch in batches.items() if batch is not None}
+        read = {s: batch for s, batch in full.items() if s[1] is Kind.PREDICTIONS}
+        payloads = {stream: list[bytes]() for stream in full.keys() - read.keys()}
+        payloads |= contents_of(sessions, session, read)
         model_ids = [*{model_id for model_id, _ in payloads}]
         models = {
             model.id: model for model in session.scalars(_MODELS, {"model_ids": model_ids})
         }
         before = frozen_of(session, model_ids)
-        for stream, contents_of in payloads.items():
-            model, batch = models[stream[0]], batches[stream]
-            assert batch is not None
+        for stream, own in payloads.items():
+            model, batch = models[stream[0]], full[stream]
             edges = before[model.id]
             groups[stream] = Group(
                 batch=batch,
-                payloads=contents_of,
+                payloads=own,
                 last_group=last_groups[stream],
                 contract=model.contract,
                 policy=model.policy,
@@ -138,25 +140,18 @@ def load(
     return groups
 
 
-def _payloads(
+def contents_of(
     sessions: sessionmaker[Session],
     session: Session,
-    batches: Mapping[Stream, positions.Batch | None],
+    batches: Mapping[Stream, positions.Batch],
 ) -> dict[Stream, list[bytes]]:
-    """Return what the entries of predictions hold; of streams that others moved on nothing."""
-    found = {stream: list[bytes]() for stream, batch in batches.items() if batch}
-    read = {s: batch for s, batch in batches.items() if batch and s[1] is Kind.PREDICTIONS}
+    """Return what entries of streams hold, as `contents`; without what others moved on."""
     try:
-        payloads = iter(positions.payloads(session, *read.values()))
-        return found | {s: [*islice(payloads, len(batch.ids))] for s, batch in read.items()}
+        payloads = iter(positions.payloads(session, *batches.values()))
+        return {s: [*islice(payloads, len(batch.ids))] for s, batch in batches.items()}
     except (KeyError, FileNotFoundError):
-        for stream, batch in read.items():
-            own = contents(sessions, session, *stream, batch)
-            if own is None:
-                del found[stream]
-            else:
-                found[stream] = own
-    return found
+        found = {s: contents(sessions, session, *s, batch) for s, batch in batches.items()}
+        return {stream: own for stream, own in found.items() if own is not None}
 
 
 def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from time import monotonic
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -48,6 +49,7 @@ from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, SHADOW_ERRORS
 from services.labels.label_match import lag_of, match, matched
 from services.labels.loss_sums import LossSums
 from services.labels.session_scores import Answers, Failed, Score, scores
+from services.platform_faults import set_aside
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
 from tasks.sums import losses, units
@@ -56,6 +58,7 @@ log = logging.getLogger(__name__)
 
 _OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
+SHARE = 0.05  # of the time, for the joins of one model
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 
 Answered: TypeAlias = tuple[str, bool]  # version, and whether in shadow
@@ -86,19 +89,54 @@ class Subject:
         return self.units.get(version, self.natural)
 
 
-def join_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
-    """Compute every marked day of every model again; how many were saved.
+class Pace:
+    """When marked days of a model are joined again: labels come all day, a join is of all.
+
+    Parameters
+    ----------
+    every
+        Between two joins of a model; longer where they would take more than `SHARE` of the
+        time. A model with a canary does not wait.
+    """
+
+    def __init__(self, every: timedelta) -> None:
+        self._every = every.total_seconds()
+        self._next: dict[UUID, float] = {}
+
+    def is_due(self, model_id: UUID) -> bool:
+        """Return whether a model is due."""
+        return monotonic() >= self._next.get(model_id, 0.0)
+
+    def joined(self, model_id: UUID, seconds: float) -> None:
+        """Note that a join of a model has taken so long."""
+        self._next[model_id] = monotonic() + max(self._every, seconds / SHARE)
+
+
+def join_all(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    now: datetime,
+    pace: Pace | None = None,
+) -> int:
+    """Compute marked days again, of every model that is due; how many were saved.
 
     A model with a day that cannot be joined, or with a version whose units cannot
     be read, is set aside; all others are joined.
     """
+    pace = pace or Pace(timedelta(0))
     with read_only(sessions) as session:
         models = {model_id for model_id, _, _ in marks.dirty_days(session)}
+        in_canary = select(Rollout.model_id).where(Rollout.phase == Phase.CANARY)
+        urgent = {*session.scalars(in_canary)} | set_aside.models_at(session, Stage.JOIN)
+    due = {model_id for model_id in models if model_id in urgent or pace.is_due(model_id)}
 
     def act(model_id: UUID, _: Kind) -> int:
-        return join(sessions, lake_root, model_id)
+        began = monotonic()
+        n_days = join(sessions, lake_root, model_id)
+        pace.joined(model_id, monotonic() - began)
+        return n_days
 
-    streams = [(model_id, Kind.PREDICTIONS) for model_id in sorted(models)]
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in sorted(due)]
     return work_through(sessions, Stage.JOIN, streams, act, now)
 
 
@@ -130,10 +168,11 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
         if not marked:
             return 0
         subject = _subject(session, model_id)
-        _, archived = marks.position(session, model_id, Kind.PREDICTIONS)
+        archived = {kind: marks.position(session, model_id, kind)[1] for kind in Kind}
     history = Log(lake_root, model_id)  # after the marks: what they are about is in it
-    if archived and history.snapshot.predictions is None:
-        raise LakeAstray(f"model {model_id}: the lake holds no predictions")
+    for kind, last_group in archived.items():
+        if last_group and history.snapshot.of(kind) is None:
+            raise LakeAstray(f"model {model_id}: the lake holds no {kind}")
     n_days, failed = 0, list[AtFault]()
     for _, day, rev in marked:
         try:

@@ -293,6 +293,11 @@ def released(session: Session, stage: Stage, stream: Stream, now: datetime) -> N
     platform_alerts.resolve(session, PlatformFault.STREAM_SET_ASIDE, subject, now)
 
 
+def models_at(session: Session, stage: Stage) -> set[UUID]:
+    """Return the models with a stream that is set aside at a stage."""
+    return {*session.scalars(select(SetAside.model_id).where(SetAside.stage == stage))}
+
+
 def of_model(session: Session, model_id: UUID) -> list[Aside]:
     """Return what is set aside of a model."""
     return of_models(session, [model_id])[model_id]

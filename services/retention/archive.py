@@ -6,18 +6,22 @@ then forgets the groups up to that number; an archive that finds the lake
 ahead of the database only does the latter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.clock import utcnow
 from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
@@ -25,19 +29,23 @@ from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
 from db import payload_files
-from db.queries.log import positions
+from db.queries import models, summaries
+from db.queries.log import archiving, positions
+from db.queries.log.positions import Batch
 from db.session import read_only, unit_of_work
-from db.tables import Model, Receipt
-from lake import storage, tables
+from db.tables import Receipt, Rollout
+from lake import storage, tables, upkeep
 from lake.lists import Ints, micros
-from lake.reading import Log
+from lake.reading import Log, Snapshot
 from lake.storage import LakeAstray
-from services.aggregation.fold import contents, decode
+from monitors.slo.serving import SERVING
+from services.aggregation.fold import contents_of, decode
 from services.platform_faults.outage import is_outage
-from services.platform_faults.set_aside import AtFault, work_through
+from services.platform_faults.set_aside import Actions, AtFault, Stream, work_together
 from services.retention.retention import first_kept, first_whole
 
-MAX_BYTES = 64 * 2**20  # of payload in one append
+MAX_BYTES = 64 * 2**20  # of payload in one append, and of several streams together
+ENOUGH = 8 * 2**20  # of one stream: they wait for no others
 MAX_APPENDS = 64  # of one stream in one call: the others get their turn
 _DAY_US = DAY // timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -47,14 +55,28 @@ _EPOCH_DAY = date(1970, 1, 1)
 LOOK_BACK = timedelta(days=90)
 
 
-def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
+def archive_all(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    now: datetime,
+    after: timedelta = timedelta(0),
+) -> int:
     """Archive what is folded, of every stream, an append of each in turn; how many rows.
 
     A stream that cannot be archived is set aside; all others go on.
+
+    Parameters
+    ----------
+    sessions, lake_root
+        As of `archive_together`.
+    now
+        Wall time.
+    after
+        Rows wait so long, unless `ENOUGH` bytes do: each append makes a file.
     """
     payload_files.sweep(sessions)  # of the last time: who read them then has them by now
     with read_only(sessions) as session:
-        streams = positions.waiting(session, folded=True)
+        streams = archiving.waiting(session, now - after, now, ENOUGH)
 
     def act(model_id: UUID, kind: Kind) -> int:
         try:
@@ -64,15 +86,20 @@ def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datet
                 raise
             return _archive_one(sessions, lake_root, model_id, kind)
 
-    return work_through(sessions, Stage.ARCHIVE, streams, act, now, turns=MAX_APPENDS)
+    def act_together(some: Sequence[Stream]) -> Mapping[Stream, int]:
+        return archive_together(sessions, lake_root, some)
+
+    actions = Actions(one=act, together=act_together)
+    return work_together(sessions, Stage.ARCHIVE, streams, actions, now, turns=MAX_APPENDS)
 
 
 def _archive_one(
     sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, kind: Kind
 ) -> int:
     """Archive one group alone, so that the group at fault is named."""
+    stream = model_id, kind
     with read_only(sessions) as session:
-        first = positions.unarchived(session, model_id, kind, max_bytes=0)
+        first = archiving.groups(session, [stream], 0, 0)[stream]
     try:
         return archive(sessions, lake_root, model_id, kind, max_bytes=0)
     except Exception as error:
@@ -88,7 +115,39 @@ def archive(
     kind: Kind,
     max_bytes: int = MAX_BYTES,
 ) -> int:
-    """Append the oldest folded groups of one stream to its table.
+    """Append the oldest folded groups of one stream, as `archive_together`; how many rows."""
+    stream = model_id, kind
+    return archive_together(sessions, lake_root, [stream], max_bytes).get(stream, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Groups:
+    """Groups of one stream on their way to the lake.
+
+    Attributes
+    ----------
+    table
+        As it was when they were read.
+    archived
+        The last group that the database had archived.
+    """
+
+    contract: Contract
+    table: DeltaTable
+    archived: int
+    batch: Batch
+    payloads: list[bytes]
+
+
+def archive_together(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    streams: Sequence[Stream],
+    max_bytes: int = MAX_BYTES,
+) -> dict[Stream, int]:
+    """Append the oldest folded groups of some streams, each to its table.
+
+    All are on disk before the database forgets any.
 
     Parameters
     ----------
@@ -96,16 +155,16 @@ def archive(
         Opens transactions; none is open while files are written.
     lake_root
         Where all logs lie.
-    model_id, kind
-        The stream.
+    streams
+        At least one.
     max_bytes
-        Of payload; at least one group is taken.
+        Of payload of one stream; at least one group is taken.
 
     Returns
     -------
-    int
-        How many rows left the inbox. 0 when none waits, or when another
-        archiver was faster.
+    dict
+        How many rows left the inbox, by stream. 0 when none waits, or when another archiver
+        was faster. Streams that did not fit are absent; at least one is there.
 
     Raises
     ------
@@ -114,65 +173,75 @@ def archive(
         never folded.
     """
     # load
-    with read_only(sessions) as session:
-        _, archived = positions.position(session, model_id, kind)
-        contract = session.get_one(Model, model_id).contract
-        is_begun = positions.has_archived(session)
-    if is_begun and not archived and storage.is_empty(lake_root):
-        # A new model would begin a new lake where the volume of the old one is not mounted.
-        raise LakeAstray("the lake is missing or empty, but the database archived rows into it")
-    table = _opened(lake_root, model_id, kind, contract, archived)
-    in_lake = tables.last_group(table)
-    with read_only(sessions) as session:
-        folded, _ = positions.position(session, model_id, kind)
-        if in_lake > folded:
-            raise LakeAstray(
-                f"{kind} of model {model_id}: the lake ends at group {in_lake}, "
-                f"but the database folded up to {folded}"
-            )
-        batch = (
-            positions.up_to(session, model_id, kind, in_lake)
-            if in_lake > archived  # an archiver died after its append
-            else positions.unarchived(session, model_id, kind, max_bytes)
-        )
-        if batch is None:
-            return 0
-        payloads = contents(sessions, session, model_id, kind, batch)
-        if payloads is None:
-            return 0
+    groups, n_rows = _load(sessions, lake_root, streams, max_bytes)
 
-    # decide
-    rows = tables.stamped(kind, contract, decode(payloads))
+    # decide, and append
+    days = {stream: _append(lake_root, stream, of) for stream, of in groups.items()}
+    appended = {stream: found for stream, found in days.items() if found is not None}
+    if not appended:
+        return n_rows
+    storage.sync(lake_root)
 
     # save
-    assert batch.last_group is not None
-    if batch.last_group > in_lake:
-        try:
-            tables.append(table, rows, batch.last_group)
-        except tables.LakeMoved:
-            return 0
-    days = dirty(Log(lake_root, model_id), kind, contract, rows)
     with unit_of_work(sessions) as session:
-        state = positions.close(session, model_id, kind, batch, archived)
-        if state is None:
-            return 0
-        served = positions.served_days(session, model_id)
-        if served is not None:
-            first, last = served
-            model = session.get_one(Model, model_id)
-            oldest = first_kept(model)
-            if oldest is not None:  # of older days no rows are left
-                first = max(first, first_whole(model, oldest))
-            kept = [day for day in days if first <= day <= last]
-            positions.mark_dirty(session, model_id, kept, state)
-    tables.tidy(table)
-    return batch.n_rows
+        batches = {stream: groups[stream].batch for stream in appended}
+        last_seen = {stream: groups[stream].archived for stream in appended}
+        states = archiving.close(session, batches, last_seen)
+        _mark(session, {stream: (appended[stream], rev) for stream, rev in states.items()})
+    for stream in states:
+        upkeep.tidy(groups[stream].table, partial(_pinned, sessions, stream), utcnow())
+    return n_rows | {stream: batches[stream].n_rows for stream in states}
+
+
+def _load(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    streams: Sequence[Stream],
+    max_bytes: int,
+) -> tuple[dict[Stream, _Groups], dict[Stream, int]]:
+    """Read what is to be appended; and 0 rows for each stream of which nothing is."""
+    with read_only(sessions) as session:
+        before = archiving.reached(session, streams)
+        found = models.some(session, {model_id for model_id, _ in streams})
+        contracts = {model.id: model.contract for model in found}
+        is_begun = positions.has_archived(session)
+    is_new = not all(one.archived for one in before.values())
+    if is_begun and is_new and storage.is_empty(lake_root):
+        # A new model would begin a new lake where the volume of the old one is not mounted.
+        raise LakeAstray("the lake is missing or empty, but the database archived rows into it")
+    opened = {s: _opened(lake_root, s, contracts[s[0]], before[s].archived) for s in streams}
+    with read_only(sessions) as session:
+        now = archiving.reached(session, streams)
+        batches = archiving.groups(session, streams, max_bytes, MAX_BYTES)
+        for stream, table in opened.items():
+            in_lake = tables.last_group(table)
+            if in_lake > now[stream].folded:
+                raise LakeAstray(
+                    f"{stream[1]} of model {stream[0]}: the lake ends at group {in_lake}, "
+                    f"but the database folded up to {now[stream].folded}"
+                )
+            if in_lake > before[stream].archived:  # an archiver died after its append
+                batches[stream] = positions.up_to(session, *stream, in_lake)
+        full = {stream: batch for stream, batch in batches.items() if batch is not None}
+        payloads = contents_of(sessions, session, full)
+    groups = {
+        stream: _Groups(
+            contract=contracts[stream[0]],
+            table=opened[stream],
+            archived=before[stream].archived,
+            batch=full[stream],
+            payloads=found,
+        )
+        for stream, found in payloads.items()
+    }
+    return groups, dict.fromkeys(batches, 0)
 
 
 def _opened(
-    lake_root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract, archived: int
+    lake_root: LakeRoot, stream: Stream, contract: Contract, archived: int
 ) -> DeltaTable:
     """Return a table. A lake that is away for a while is not begun anew in its place."""
+    model_id, kind = stream
     table = tables.open_table(lake_root, model_id, kind)
     in_lake = tables.last_group(table) if table is not None else 0
     if in_lake < archived:
@@ -183,13 +252,68 @@ def _opened(
     return table or tables.create_table(lake_root, model_id, kind, contract)
 
 
-def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[date]:
+def _append(lake_root: LakeRoot, stream: Stream, of: _Groups) -> set[date] | None:
+    """Append groups, unless the lake has them; the days whose joins they change.
+
+    None where another archiver was faster.
+    """
+    model_id, kind = stream
+    rows = tables.stamped(kind, of.contract, decode(of.payloads))
+    assert of.batch.last_group is not None
+    if of.batch.last_group > tables.last_group(of.table):
+        try:
+            tables.append(of.table, rows, of.batch.last_group)
+        except tables.LakeMoved:
+            return None
+    return dirty(partial(Log, lake_root, model_id), kind, of.contract, rows)
+
+
+def _mark(session: Session, states: Mapping[Stream, tuple[set[date], int]]) -> None:
+    """Ask for the joins of the days that rows of these streams have changed."""
+    of_models = {model.id: model for model in models.some(session, [s[0] for s in states])}
+    firsts = summaries.first_of_models(session, SERVING, [*of_models])
+    marks: dict[UUID, dict[date, int]] = {}
+    for (model_id, _), (days, rev) in states.items():
+        model = of_models[model_id]
+        if model_id not in firsts or model.watermark is None:
+            continue
+        first = firsts[model_id].date()
+        oldest = first_kept(model)
+        if oldest is not None:  # of older days no rows are left
+            first = max(first, first_whole(model, oldest))
+        kept = [day for day in days if first <= day <= model.watermark.date()]
+        own = marks.setdefault(model_id, {})
+        for day in models.zone_of(model).overlapping(kept):
+            own[day] = max(rev, own.get(day, 0))
+    positions.mark_days(session, marks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """What is read of the state of a training."""
+
+    snapshot: Snapshot | None = None
+
+
+def _pinned(sessions: sessionmaker[Session], stream: Stream) -> set[int]:
+    """Return the versions of a table that trainings have learnt from, or will."""
+    model_id, kind = stream
+    with read_only(sessions) as session:
+        states = session.scalars(select(Rollout.progress).where(Rollout.model_id == model_id))
+        found = [msgspec.convert(state, _Training).snapshot for state in states]
+    versions = (snapshot.of(kind) for snapshot in found if snapshot is not None)
+    return {version for version in versions if version is not None}
+
+
+def dirty(
+    history: Callable[[], Log], kind: Kind, contract: Contract, rows: pa.Table
+) -> set[date]:
     """Return the event days of predictions whose joins these rows change.
 
     Parameters
     ----------
     history
-        Where labels that name a prediction find its day.
+        Opens the log in which labels that name a prediction find its day.
     kind
         What the rows are.
     contract
@@ -212,7 +336,7 @@ def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[d
     for name in ("prediction_id", "session_id"):  # whatever else they are about
         named = rows[name].drop_null() if name in rows.column_names else ()
         if len(named):
-            days |= _days_of(history, name, named)
+            days |= _days_of(history(), name, named)
     return days
 
 

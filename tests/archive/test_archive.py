@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
-from db.queries.log import positions
+from db.queries.log import archiving, positions
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Receipt, Stream
 from lake import tables
@@ -117,7 +117,8 @@ def test_a_crash_after_the_append_is_mended_by_the_next_archive(
     model_id = add_model(sessions)
     send(sessions, model_id, prediction(START, 1))
     with read_only(sessions) as session:  # append as the archive does, and die
-        batch = positions.unarchived(session, model_id, Kind.PREDICTIONS, 2**20)
+        stream = model_id, Kind.PREDICTIONS
+        batch = archiving.groups(session, [stream], 2**20, 2**20)[stream]
         assert batch is not None
         content = decode(positions.payloads(session, batch))
     delta = tables.create_table(lake, model_id, Kind.PREDICTIONS, CONTRACT)

@@ -96,8 +96,9 @@ POINTS = {
     "all of them, not committed": ("services.aggregation.folded", "_keep_time", "after", False),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),
-    "closed, not committed": ("db.queries.log.positions", "close", "after", False),
-    "closed and committed": ("lake.tables", "tidy", "before", False),
+    "on disk, not closed": ("lake.storage", "sync", "after", False),
+    "closed, not committed": ("db.queries.log.archiving", "close", "after", False),
+    "closed and committed": ("lake.upkeep", "tidy", "before", False),
     "a join not committed": ("db.queries.log.positions", "clean", "after", False),
 }
 

@@ -97,6 +97,8 @@ class Stage:
             "SEQWATCH_PORT": str(self.port),
             "SEQWATCH_FOLD_EVERY": "0.5",
             "SEQWATCH_ARCHIVE_EVERY": "1",
+            "SEQWATCH_ARCHIVE_AFTER": "0.1",
+            "SEQWATCH_JOIN_EVERY": "0.1",
             "SEQWATCH_LEASE": "3",
             "SEQWATCH_MIN_FREE_BYTES": "0",
             **(settings or {}),

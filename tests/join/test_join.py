@@ -2,19 +2,25 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.durations import DAY, HOUR
+from core.schema.rows import Kind
 from core.schema.task import EXPECTED, LABELLED, LOSS, N_SUMS
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import DirtyDay
+from lake.reading import Log
+from lake.storage import LakeAstray
 from services.aggregation.fold import fold_all
+from services.labels import label_join
 from services.labels.error_days import ERRORS
 from services.labels.label_join import join
 from services.platform_faults import set_aside
+from services.platform_faults.outage import is_outage
 from services.retention.archive import archive_all
 from tests import stored
 from tests.join.conftest import AT, FORECAST, LATE, World
@@ -159,3 +165,41 @@ def test_units_that_cannot_be_read_are_an_error_and_the_mark_stays(world: World)
         (aside,) = set_aside.of_model(session, world.model_id)
         assert "scaler.std needs 1 positive numbers" in aside.error
         assert len(positions.dirty_days(session)) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", [*Kind])
+@pytest.mark.parametrize("when", ["before it is opened", "once it is open"])
+def test_a_lake_that_goes_away_during_a_join_leaves_the_day_marked(
+    world: World, kind: Kind, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send(prediction(AT, prediction_id="p", output=FORECAST))
+    world.send_labels(label(AT + HOUR, [1.5]))
+    world.settle()
+    before = world.chunk()
+    with unit_of_work(world.sessions) as session:
+        positions.mark_dirty(session, world.model_id, [AT.date()], 99)
+    place = world.lake / str(world.model_id) / kind
+    away = place.with_name("away")
+    if when == "before it is opened":
+        place.rename(away)
+    else:
+        opened = Log
+
+        def log(*given: Any) -> Log:
+            found = opened(*given)
+            place.rename(away)
+            return found
+
+        monkeypatch.setattr(label_join, "Log", log)
+
+    with pytest.raises((OSError, LakeAstray)) as raised:
+        join(world.sessions, world.lake, world.model_id)
+
+    assert is_outage(raised.value)
+    away.rename(place)
+    np.testing.assert_array_equal(world.chunk(), before)
+    with read_only(world.sessions) as session:
+        assert positions.dirty_days(session, world.model_id) == [
+            (world.model_id, AT.date(), 99)
+        ]

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from deltalake import DeltaTable
 
+from core.clock import utcnow
 from core.durations import DAY, HOUR
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind
 from core.window import Window
-from lake import tables
+from lake import tables, upkeep
 from lake.reading import Log, Snapshot
 from lake.series import training_series
 from tests.streams import CONTRACT, START, label, prediction, table
@@ -111,9 +112,9 @@ def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(place: Place) 
     for group_no in range(1, 6):
         place.append(Kind.PREDICTIONS, [prediction(START, group_no)], group_no)
     pinned, window = place.log(), Window(START, START + 9 * DAY)
-    for group_no in range(6, tables.TIDY_EVERY + 4):
+    for group_no in range(6, upkeep.EVERY + 4):
         place.append(Kind.PREDICTIONS, [prediction(START + DAY, group_no)], group_no)
-        tables.tidy(place.table())
+        upkeep.tidy(place.table(), lambda: [pinned.snapshot.predictions or 0], utcnow())
 
     delta = place.table()
     again = place.log(pinned.snapshot)
@@ -121,9 +122,9 @@ def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(place: Place) 
 
     assert now is not None
     assert then is not None
-    assert (now.num_rows, then.num_rows) == (tables.TIDY_EVERY + 3, 5)
+    assert (now.num_rows, then.num_rows) == (upkeep.EVERY + 3, 5)
     assert tables.files_by_day(delta)[START.date()] == 1
-    assert tables.last_group(delta) == tables.TIDY_EVERY + 3
+    assert tables.last_group(delta) == upkeep.EVERY + 3
 
 
 _INPUT = (Kind.PREDICTIONS, CONTRACT)

@@ -5,13 +5,13 @@ the archive while it has one. Group numbers of one stream are dense and
 ascending, whatever the order in which the rows became visible.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, delete, func, select, update
+from sqlalchemy import CursorResult, Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
@@ -80,26 +80,6 @@ def has_archived(session: Session) -> bool:
     return (
         session.scalar(select(Stream.model_id).where(Stream.archived > 0).limit(1)) is not None
     )
-
-
-def unarchived(session: Session, model_id: UUID, kind: Kind, max_bytes: int) -> Batch | None:
-    """Return the first folded groups that are still in the inbox, whole, up to a size."""
-    groups = session.execute(
-        select(Inbox.group_no, func.sum(Inbox.n_bytes), func.count())
-        .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no.is_not(None))
-        .group_by(Inbox.group_no)
-        .order_by(Inbox.group_no)
-        .limit(MAX_ENTRIES)
-    ).all()
-    size, n_entries, last = 0, 0, None
-    for group_no, n_bytes, n in groups:
-        size, n_entries = size + n_bytes, n_entries + n
-        if last is not None and (size > max_bytes or n_entries > MAX_ENTRIES):
-            break
-        last = group_no
-    if last is None:
-        return None
-    return up_to(session, model_id, kind, last)
 
 
 def up_to(session: Session, model_id: UUID, kind: Kind, last_group: int) -> Batch | None:
@@ -171,43 +151,6 @@ def take_out(session: Session, entry_id: int, group_no: int | None) -> None:
         raise EntriesGone
 
 
-def close(
-    session: Session, model_id: UUID, kind: Kind, batch: Batch, last_seen: int
-) -> int | None:
-    """Let go of entries that are in the lake.
-
-    Parameters
-    ----------
-    last_seen
-        The last archived group when `batch` was read.
-
-    Returns
-    -------
-    int or None
-        How many groups of the model are archived, of both kinds: it rises
-        with each close, so it also numbers the states of the model's log.
-        None when another archiver was faster.
-    """
-    # Both streams, in one order: their sum never shows the same value twice.
-    streams = session.scalars(
-        select(Stream)
-        .where(Stream.model_id == model_id)
-        .order_by(Stream.kind)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    stream = next(stream for stream in streams if stream.kind == kind)
-    if stream.archived != last_seen or batch.last_group is None:
-        return None
-    stream.archived = batch.last_group
-    stream.n_rows_archived += batch.n_rows
-    for ids in batched(batch.ids):
-        session.execute(
-            delete(Inbox).where(Inbox.id.in_(ids)).execution_options(synchronize_session=False)
-        )
-    return sum(stream.archived for stream in streams)
-
-
 def batched(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Cut ids into lots that fit into a statement."""
     for start in range(0, len(ids), MAX_ENTRIES):
@@ -229,10 +172,19 @@ def mark_dirty(session: Session, model_id: UUID, days: Iterable[date], rev: int)
     Given are days of UTC, as the log has them; the joins are of days of local time.
     """
     days = models.zone_of(session.get_one(Model, model_id)).overlapping(days)
+    mark_days(session, {model_id: dict.fromkeys(days, rev)})
+
+
+def mark_days(session: Session, states: Mapping[UUID, Mapping[date, int]]) -> None:
+    """Ask for joins of local days of some models, each from a state of the model's log on."""
     upsert(
         session,
         DirtyDay,
-        [{"model_id": model_id, "day": day, "rev": rev} for day in days],
+        [
+            {"model_id": model_id, "day": day, "rev": rev}
+            for model_id, of_model in states.items()
+            for day, rev in of_model.items()
+        ],
     )
 
 
