@@ -91,9 +91,11 @@ def _evaluating(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[
         slots = waiting(sessions, model_id)
         if slots and slots[0] <= claim.slot:  # else a run before has evaluated it with its own
             catch_up(sessions, settings.lake, model_id, now)
-            evaluate_until(sessions, baselines, model_id, max(claim.slot, slots[-1]), now)
-        canary.evaluate(sessions, model_id, utcnow())
-        deadlines.expire(sessions, utcnow(), model_id)
+            until = max(claim.slot, slots[-1])
+            evaluate_until(sessions, baselines, model_id, until, now, slots)
+        if deadlines.under_way(sessions, model_id):
+            canary.evaluate(sessions, model_id, utcnow())
+            deadlines.expire(sessions, utcnow(), model_id)
 
     def reevaluate_late(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()

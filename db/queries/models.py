@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
@@ -11,6 +12,13 @@ from core.schema.zone import Zone
 from db.tables import Champion, Inbox, Model, Rollout, Version
 
 _SOME = select(Model).where(Model.id.in_(bindparam("model_ids", expanding=True)))
+_WITH_VERSIONS = (  # built once: it is read with every evaluation
+    select(Model, Version, Champion.rev)
+    .outerjoin(Version, Version.model_id == Model.id)
+    .outerjoin(Champion, Champion.version_id == Version.id)
+    .where(Model.id == bindparam("model_id"))
+    .order_by(Version.created_at, Version.name)
+)
 
 
 def named(name: str) -> Select[Model]:
@@ -80,6 +88,25 @@ def champion(session: Session, model_id: UUID) -> tuple[Champion, Version] | Non
         .where(Champion.model_id == model_id)
     ).one_or_none()
     return None if found is None else (found[0], found[1])
+
+
+def with_versions(
+    session: Session, model_id: UUID
+) -> tuple[Model, list[Version], Version | None]:
+    """Return a model, its versions, oldest first, and the one of them that serves.
+
+    Raises
+    ------
+    NoResultFound
+        If there is no such model.
+    """
+    found = session.execute(_WITH_VERSIONS, {"model_id": model_id}).all()
+    if not found:
+        raise NoResultFound(f"no model {model_id}")
+    rows: list[tuple[Version | None, int | None]] = [(row[1], row[2]) for row in found]
+    versions = [version for version, _ in rows if version is not None]
+    champion = next((version for version, rev in rows if rev is not None), None)
+    return found[0][0], versions, champion
 
 
 def backlog(session: Session, model_id: UUID) -> tuple[int, int]:

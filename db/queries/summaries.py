@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
+    ScalarSelect,
     Select,
     bindparam,
     delete,
@@ -272,16 +273,25 @@ def first_of_levels(
     model_id: UUID,
     window: Window,
     levels: Sequence[Level],
-    *,
-    last: bool = False,
 ) -> datetime | None:
-    """Return the start of the first row of some levels in a window, or of the last one."""
-    start = SummaryRow.start
-    return session.scalar(
-        select(start)
-        .where(*_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels))
-        .order_by(start.desc() if last else start)
-        .limit(1)
+    """Return the start of the first row of some levels in a window."""
+    found = _of_levels(streams, model_id, window, levels).order_by(SummaryRow.start)
+    return session.scalar(found.limit(1))
+
+
+def last_of_levels(
+    streams: Sequence[AnyStream], model_id: UUID, window: Window, levels: Sequence[Level]
+) -> ScalarSelect[datetime]:
+    """Return what selects the start of the last row of some levels in a window."""
+    found = _of_levels(streams, model_id, window, levels).order_by(SummaryRow.start.desc())
+    return found.limit(1).scalar_subquery()
+
+
+def _of_levels(
+    streams: Sequence[AnyStream], model_id: UUID, window: Window, levels: Sequence[Level]
+) -> Select[datetime]:
+    return select(SummaryRow.start).where(
+        *_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels)
     )
 
 

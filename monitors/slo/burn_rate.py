@@ -163,26 +163,22 @@ def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     bad_long, total_long = slices.trailing(tier.long, n_day)
     bad_short, total_short = slices.trailing(tier.short, n_day)
     factor, budget = tier.factor(params.period), params.budget  # fractions: made once
+    some = [i for i, bad in enumerate(bad_long) if bad]  # the others burn nothing
+    shares = {i: Fraction(bad_long[i], total_long[i]) / budget for i in some}
     fires = [
-        bad >= MIN_FAILURES
-        and burns(bad, total, factor, budget)
-        and burns(short, n_short, factor, budget)
-        for bad, total, short, n_short in zip(
-            bad_long, total_long, bad_short, total_short, strict=True
-        )
+        i
+        for i in some
+        if bad_long[i] >= MIN_FAILURES
+        and burns(bad_long[i], total_long[i], factor, budget)
+        and burns(bad_short[i], total_short[i], factor, budget)
     ]
-    shares = [
-        Fraction(bad, total) / budget if bad else Fraction(0)
-        for bad, total in zip(bad_long, total_long, strict=True)
-    ]
-    places = [i for i, fired in enumerate(fires) if fired] or range(len(shares))
-    top = max(places, key=lambda i: (shares[i], bad_long[i]))
-    end = len(slices.total.bad) - len(shares) + 1 + top
+    top = max(fires or some, key=lambda i: (shares[i], bad_long[i]), default=0)
+    end = len(slices.total.bad) - len(bad_long) + 1 + top
     long = slice(max(end - max(1, tier.long // slices.width), 0), end)
     known, segments = _known(slices.versions, long), _known(slices.segments, long)
-    limit = factor * budget if fires[top] else None
+    limit = factor * budget if fires else None
     burned_by = _above(known, limit)
-    burn, fires_at = float(shares[top]), float(factor)
+    burn, fires_at = float(shares.get(top, 0)), float(factor)
     return _Burn(
         figures=TierBurn(tier=tier.name, burn=burn, factor=fires_at, burning=bool(burned_by)),
         burned_by=burned_by,

@@ -31,6 +31,7 @@ _OF_HOUR = timedelta(hours=1) // SLICE * _OF_SLICE
 _FORMAT = 2
 _HEADER = struct.Struct("<BBBxqI")  # format, bytes per step and per count, first key, keys
 _WIDTHS = (1, 2, 4, 8)
+_UNSIGNED = {width: np.dtype(f"<u{width}") for width in _WIDTHS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -263,19 +264,24 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     Unprocessable
         If one is of another format, or cut short.
     """
-    keys, counts = [], []
+    steps, counts, firsts, sizes = [], [], [], []
     for blob in blobs:
         try:
             version, of_steps, of_counts, first, n = _HEADER.unpack_from(blob)
             if version != _FORMAT:
                 raise Unprocessable(f"cells are stored in format {version}, not {_FORMAT}")
-            steps = np.frombuffer(blob, f"<u{of_steps}", n, _HEADER.size)
+            steps.append(np.frombuffer(blob, _UNSIGNED[of_steps], n, _HEADER.size))
             at = _HEADER.size + of_steps * n
-            counts.append(np.frombuffer(blob, f"<u{of_counts}", n, at))
-        except (struct.error, ValueError, TypeError) as error:
+            counts.append(np.frombuffer(blob, _UNSIGNED[of_counts], n, at))
+        except (struct.error, ValueError, KeyError) as error:
             raise Unprocessable(f"cells are cut short: {error}") from None
-        keys.append(np.cumsum(steps, dtype=np.int64) + first)
-    return _summed(np.concatenate(keys), np.concatenate(counts).astype(np.int64))
+        firsts.append(first)
+        sizes.append(n)
+    # One sum over all rows, less what it is where each begins: the first step of a row is 0.
+    sums = np.cumsum(np.concatenate(steps, dtype=np.int64, casting="unsafe"))
+    begins = np.cumsum(sizes) - sizes
+    keys = sums + np.repeat(np.array(firsts) - sums[begins], sizes)
+    return _summed(keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"))
 
 
 def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:

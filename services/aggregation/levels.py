@@ -1,14 +1,19 @@
 """Levels of stored summaries: what was rolled up, and can no longer be read as it was added."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.streams import Level
 from core.window import Window
 from db.queries import summaries
 from services.aggregation import folded
+
+Of: TypeAlias = tuple[Level, timedelta]  # a level, and how long a stretch is read
 
 
 def rolled_up_in(
@@ -32,7 +37,21 @@ def rolled_up_in(
     datetime or None
         None where every row still has the level.
     """
-    known = (*level.finer, level)
-    streams = [stream for stream in folded.streams() if stream.level in known]
-    coarser = [other for other in Level if other not in known]
-    return summaries.first_of_levels(session, streams, model_id, window, coarser, last=True)
+    of = (level, window.end - window.start)
+    return newest_rolled_up(session, model_id, {of: window})[of]
+
+
+def newest_rolled_up(
+    session: Session, model_id: UUID, windows: Mapping[Of, Window]
+) -> dict[Of, datetime | None]:
+    """Return the same of several levels and windows, each under its key."""
+    if not windows:
+        return {}
+    starts = []
+    for (level, _), window in windows.items():
+        known = (*level.finer, level)
+        streams = [stream for stream in folded.streams() if stream.level in known]
+        coarser = [other for other in Level if other not in known]
+        starts.append(summaries.last_of_levels(streams, model_id, window, coarser))
+    found = session.execute(select(*starts)).one()
+    return dict(zip(windows, found, strict=True))

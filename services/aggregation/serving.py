@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
-from core.durations import HOUR
 from core.window import Window
 from db.queries import summaries
 from lake.lists import Floats, Ints, micros, numbers
 from monitors.slo import cells, sli
 from monitors.slo.cells import ERROR_CELL, CellCounts, Cells, Columns, Texts
-from monitors.slo.serving import SERVING, N, table
+from monitors.slo.serving import N_CELLS, SERVING
 from services.aggregation import segments
 
 log = logging.getLogger(__name__)
@@ -73,4 +72,10 @@ def _texts(column: pa.ChunkedArray) -> Texts:
 def n_rows(session: Session, model_id: UUID, window: Window) -> int:
     """Return how many rows all versions together served in a window of whole hours."""
     served = summaries.read(session, SERVING, model_id, [window])
-    return 0 if served is None else int(table(served, window, HOUR)[:, N].sum())
+    return 0 if served is None else n_within(served, window)
+
+
+def n_within(served: CellCounts, window: Window) -> int:
+    """Return how many rows were served in a window, but those that could not be counted."""
+    inside = served.within(window)
+    return int(inside.counts[inside.cells < N_CELLS].sum())

@@ -1,11 +1,13 @@
 """Transitions of alerts: finding to state, flip to notification."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import NoResultFound
+from sqlalchemy.orm import Session, aliased
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
 from core.durations import DAY
@@ -32,10 +34,49 @@ class Seen:
     is_history: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where the alert of a monitor stands as a finding comes.
+
+    Attributes
+    ----------
+    revised
+        Its finding of the day before, where late rows have revised it.
+    is_overtaken
+        Whether it has a finding of a later slot.
+    fired
+        When its alert fired, where it does.
+    """
+
+    monitor: Monitor
+    alert: Alert | None
+    revised: FindingRow | None
+    is_overtaken: bool
+    fired: FlipRow | None
+
+
 def observe(
     session: Session, monitor: Monitor, seen: Seen, finding: Finding, now: datetime
 ) -> FlipRow | None:
-    """Store a finding, advance the monitor's alert, and queue its notifications.
+    """Store a finding of one monitor, as `observe_all` those of several.
+
+    Returns
+    -------
+    FlipRow | None
+        The flip, when the alert has just fired or been resolved.
+    """
+    model = session.get_one(Model, monitor.model_id)
+    return observe_all(session, model, seen, {monitor.id: finding}, now)[0]
+
+
+def observe_all(
+    session: Session,
+    model: Model,
+    seen: Seen,
+    findings: Mapping[UUID, Finding],
+    now: datetime,
+) -> list[FlipRow | None]:
+    """Store findings of one slot, advance the monitors' alerts, and queue their notifications.
 
     Inhibition is evaluated each time: an alert that fired while an input fault
     explained it is notified by the first evaluation that no fault explains.
@@ -45,16 +86,74 @@ def observe(
     evaluated without notifications: its finding is stored, its alert does not change.
     Nor does it for a day whose kind has evaluated the days after it meanwhile.
 
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model
+        Whose monitors.
+    seen
+        What served, and the slot.
+    findings
+        By id of the monitor; in their order, so that those of input faults, which come
+        first, inhibit the alerts of the others.
+    now
+        Wall time.
+
     Returns
     -------
-    FlipRow | None
-        The flip, when the alert has just fired or been resolved.
+    list
+        Of each finding the flip, when the alert has just fired or been resolved.
+
+    Raises
+    ------
+    NoResultFound
+        If a monitor was deleted meanwhile.
     """
+    before = models.zone_of(model).later(seen.as_of, -DAY)
+    standing = _standing(session, [*findings], seen.as_of, before)
+    return [
+        _observe(session, standing[monitor_id], seen, finding, now)
+        for monitor_id, finding in findings.items()
+    ]
+
+
+def _standing(
+    session: Session, monitor_ids: Sequence[UUID], as_of: datetime, before: datetime
+) -> dict[UUID, _Standing]:
+    of_monitor = FindingRow.monitor_id == Monitor.id
+    revised = of_monitor & (FindingRow.as_of == before) & (FindingRow.rev > 0)
+    other = aliased(FindingRow)
+    later = exists().where(other.monitor_id == Monitor.id, other.as_of > as_of)
+    is_firing = (Alert.phase == Phase.FIRING) & (
+        FlipRow.id == deliveries.newest_fired(Alert.id)
+    )
+    found = session.execute(
+        select(Monitor, Alert, FindingRow, later, FlipRow)
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .outerjoin(FindingRow, revised)
+        .outerjoin(FlipRow, is_firing)
+        .where(Monitor.id.in_(monitor_ids))
+    )
+    standing = {row[0].id: _Standing(*row) for row in found}
+    for monitor_id in monitor_ids:
+        if monitor_id not in standing:
+            raise NoResultFound(f"monitor {monitor_id} was deleted")
+    return standing
+
+
+def _observe(
+    session: Session, standing: _Standing, seen: Seen, finding: Finding, now: datetime
+) -> FlipRow | None:
     # load
-    if seen.is_history or _is_overtaken(session, monitor, seen.as_of):
-        session.add(row_of(monitor, seen, finding, now))
+    monitor, alert = standing.monitor, standing.alert
+    row = row_of(monitor, seen, finding, now)
+    session.add(row)
+    if seen.is_history or (
+        # A later finding has moved the alert: of days that were open.
+        standing.is_overtaken and registry.stored(monitor.kind).watches_open_days
+    ):
         return None
-    alert = session.scalar(select(Alert).where(Alert.monitor_id == monitor.id))
     if alert is None:
         alert = Alert(
             monitor_id=monitor.id, model_id=monitor.model_id, phase=Phase.QUIET, streak=0
@@ -63,19 +162,17 @@ def observe(
 
     # decide
     rule = rule_of(monitor.kind)
-    before = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
-    before = _corrected(session, monitor, rule, before, seen.as_of)
-    after, change = step(rule, before, finding.outcome, seen.as_of)
+    state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+    state = _corrected(standing.revised, rule, state)
+    after, change = step(rule, state, finding.outcome, seen.as_of)
 
     # save
-    row = row_of(monitor, seen, finding, now)
-    session.add(row)
     alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
     if change is None:
         if alert.phase is Phase.FIRING:
             if finding.outcome is Outcome.BREACH:
                 alert.cause = finding.cause
-            _notify_unless_inhibited(session, alert, monitor, now)
+            _notify_unless_inhibited(session, alert, monitor, standing.fired, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     burned_by = finding.detail.burned_by
@@ -86,14 +183,6 @@ def observe(
     if change.flip is Flip.FIRED and registry.stored(monitor.kind).has_report:
         runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
-
-
-def _is_overtaken(session: Session, monitor: Monitor, as_of: datetime) -> bool:
-    """Return whether a later finding has moved the alert: of days that were open."""
-    if not registry.stored(monitor.kind).watches_open_days:
-        return False
-    later = exists().where(FindingRow.monitor_id == monitor.id, FindingRow.as_of > as_of)
-    return bool(session.scalar(select(later)))
 
 
 def rule_of(kind: str) -> AlertRule:
@@ -122,25 +211,13 @@ def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> Fin
     )
 
 
-def _corrected(
-    session: Session, monitor: Monitor, rule: AlertRule, state: AlertState, as_of: datetime
-) -> AlertState:
+def _corrected(before: FindingRow | None, rule: AlertRule, state: AlertState) -> AlertState:
     """Return where a quiet alert stands, now that the day before may have been revised.
 
     Late rows flip no alert: the day is over. But the next day counts from what
     the day before it was found to be, not from what it was taken for.
     """
-    if state.phase is Phase.FIRING:
-        return state
-    zone = models.zone_of(session.get_one(Model, monitor.model_id))
-    before = session.scalar(
-        select(FindingRow).where(
-            FindingRow.monitor_id == monitor.id,
-            FindingRow.as_of == zone.later(as_of, -DAY),
-            FindingRow.rev > 0,
-        )
-    )
-    if before is None or before.first is None:
+    if state.phase is Phase.FIRING or before is None or before.first is None:
         return state
     was_breach = before.first["outcome"] == Outcome.BREACH
     is_breach = before.outcome is Outcome.BREACH
@@ -233,7 +310,8 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
         session.add(flip)
         session.flush()
         monitor = session.get_one(Monitor, alert.monitor_id)
-        _notify_unless_inhibited(session, alert, monitor, occasion.now)
+        fired = deliveries.last_fired(session, alert.id)
+        _notify_unless_inhibited(session, alert, monitor, fired, occasion.now)
         return flip
     # Who was notified that it fires is notified that it is resolved, and nobody else.
     fired = deliveries.last_fired(session, alert.id)
@@ -246,10 +324,9 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
 
 
 def _notify_unless_inhibited(
-    session: Session, alert: Alert, monitor: Monitor, now: datetime
+    session: Session, alert: Alert, monitor: Monitor, fired: FlipRow | None, now: datetime
 ) -> None:
     """Notify that an alert fires, once, as soon as no input fault inhibits it."""
-    fired = deliveries.last_fired(session, alert.id)
     if fired is None or not fired.inhibited:
         return
     breach = session.scalar(

@@ -1,5 +1,6 @@
 """Inhibition of alerts that an input fault explains."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -28,13 +29,28 @@ def newest_detail(
         Findings of slots from that moment of event time on are left out; those with the
         outcome `error` always are.
     """
+    return newest_details(session, [monitor], before).get(monitor.id)
+
+
+def newest_details(
+    session: Session, monitors: Sequence[Monitor], before: datetime | None = None
+) -> dict[UUID, Detail]:
+    """Return the same of several monitors, by id; of none that has no finding."""
+    if not monitors:
+        return {}
     query = select(Finding.detail).where(
-        Finding.monitor_id == monitor.id, Finding.outcome != Outcome.ERROR
+        Finding.monitor_id == Monitor.id, Finding.outcome != Outcome.ERROR
     )
     if before is not None:
         query = query.where(Finding.as_of < before)
-    stored = session.scalar(query.order_by(Finding.as_of.desc()).limit(1))
-    return None if stored is None else registry.detail(monitor.kind, stored)
+    newest = query.order_by(Finding.as_of.desc()).limit(1).scalar_subquery()
+    ids = [monitor.id for monitor in monitors]
+    rows = session.execute(select(Monitor.id, Monitor.kind, newest).where(Monitor.id.in_(ids)))
+    return {
+        monitor_id: registry.detail(kind, stored)
+        for monitor_id, kind, stored in rows
+        if stored is not None
+    }
 
 
 def broken(session: Session, model_id: UUID) -> list[BrokenInput]:

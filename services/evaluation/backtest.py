@@ -32,6 +32,7 @@ from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.prepare import Preparation, Prepared
 from services.models.monitor_config import (
     MonitorPlan,
+    by_day,
     enabled,
     finds_broken_input,
     severity_of,
@@ -167,7 +168,7 @@ def _plans(session: Session, model_id: UUID, request: BacktestRequest) -> list[M
                 params=monitor.params,
                 severity=monitor.severity,
             )
-            for monitor in enabled(session, model_id)
+            for monitor in by_day(enabled(session, model_id))
         )
     return sorted(plans, key=lambda plan: not finds_broken_input(plan.kind))
 
@@ -242,16 +243,17 @@ def _days(
     session: Session,
     model: Model,
     trackers: Sequence[Tracker],
-    of: tuple[BacktestRequest, Window],
+    of_request: tuple[BacktestRequest, Window],
     baselines: Baselines,
 ) -> Iterator[_Day]:
     """Read everything once, and cut the part of each day out of it."""
-    request, stretch = of
-    base = evaluation_context.load(session, model, stretch.start)
+    request, stretch = of_request
+    of = evaluation_context.subject(session, model.id)
+    base = evaluation_context.load(of, stretch.start)
     if request.reference:
         base = replace(base, references=dict.fromkeys(ReferenceOf, request.reference))
     slots = [*base.zone.ends(stretch.start, stretch.end)]
-    preparation = Preparation(session, model, baselines, (slots[0], stretch.end), base.champion)
+    preparation = Preparation(of, baselines, (slots[0], stretch.end), base.champion)
     monitors = [tracker.monitor for tracker in trackers]
     served_by = _served_by(session, model.id)
     for at in slots:

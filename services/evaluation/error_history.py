@@ -1,8 +1,8 @@
 """History of errors, segment errors and probability sums of a version."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,11 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.durations import DAY
+from core.policy import Policy
 from core.schema import task
+from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS
+from core.schema.zone import Zone
 from core.streams import Stream
 from core.window import Window, midnight
 from db.queries import models, summaries
@@ -33,8 +36,7 @@ from monitors.sources import (
     labels_due,
 )
 from services.aggregation import segments
-from services.labels import error_days
-from services.labels.error_days import ERRORS_BY_SEGMENT
+from services.labels.error_days import ERRORS_BY_SEGMENT, ErrorDay
 from tasks import calibration_sums, horizon_buckets, residual_sums
 from tasks.calibration_sums import CALIBRATION
 from tasks.residual_sums import RESIDUALS
@@ -168,12 +170,16 @@ def references(session: Session, model: Model, source: SelfReference) -> list[Wi
 
 def matured(context: EvaluationContext) -> date:
     """Return the first day whose predictions need not have all their labels yet."""
-    end = context.zone.local(context.as_of)
-    return (end - labels_due(context.contract, context.policy)).date()
+    return matured_at(context.as_of, context.zone, context.contract, context.policy)
 
 
-def daily(session: Session, model: Model, context: EvaluationContext, n_days: int) -> DayErrors:
-    """Read the champion's errors on the last `n_days` days whose labels are due.
+def matured_at(as_of: datetime, zone: Zone, contract: Contract, policy: Policy) -> date:
+    """Return the first day whose predictions need not have all their labels at a moment."""
+    return (zone.local(as_of) - labels_due(contract, policy)).date()
+
+
+def daily(errors: Sequence[ErrorDay], context: EvaluationContext, n_days: int) -> DayErrors:
+    """Sum up the champion's errors on the last `n_days` days whose labels are due.
 
     Those of other versions that served lie beside them: a challenger's errors are not the
     champion's. Before there is a champion, all that served count.
@@ -187,10 +193,8 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
     n_expected = np.zeros(shape, dtype=np.int64)
     others: dict[str, tuple[float, int, int]] = {}
     n = of.n_summed(context.contract)
-    for row in error_days.read(
-        session, model.id, context.contract, (days[0], end), shadow=False
-    ):
-        if not row.is_forecast:
+    for row in errors:
+        if not row.is_forecast or not days[0] <= row.day < end:
             continue
         if context.serving is not None and row.version != context.serving:
             before, own = others.get(row.version, (0.0, 0, 0)), row.cells.sum(axis=(0, 1))

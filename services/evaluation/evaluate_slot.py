@@ -2,32 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import cast
 from uuid import UUID
 
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import StaleChampion
 from db.queries import models
 from db.queries.log import recompute_marks
 from db.session import read_only, unit_of_work
-from db.tables import Model, Monitor
-from monitors.finding import Finding
+from db.tables import Champion, Model, Version
+from monitors.finding import Outcome
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.prepare import prepare
-from services.models.monitor_config import enabled
 from services.rollouts import retraining
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """Finding of one monitor."""
-
-    monitor_id: UUID
-    finding: Finding
 
 
 def evaluate_slot(
@@ -54,43 +47,78 @@ def evaluate_slot(
     """
     # load
     with read_only(sessions) as session:
-        model = session.get_one(Model, model_id)
-        if model.evaluated_until is not None and day_end <= model.evaluated_until:
+        of = evaluation_context.subject(session, model_id)
+        if of.model.evaluated_until is not None and day_end <= of.model.evaluated_until:
             return 0
-        changes = _changes(session, model, day_end)  # before what they are about is read
-        context = evaluation_context.load(session, model, day_end)
-        monitors = enabled(session, model_id)
-        prepared = prepare(session, model, monitors, context, baselines)
+        changes = _changes(session, of.model, day_end)  # before what they are about is read
+        context = evaluation_context.load(of, day_end)
+        prepared = prepare(of, context, baselines)
 
     # decide: outside any transaction, because it takes its time
-    evaluated = [
-        Evaluated(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
-        for one in prepared
-    ]
+    findings = {one.monitor_id: evaluate(one, context, baselines) for one in prepared}
 
     # save
     with unit_of_work(sessions) as session:
-        # Not the key: rows that refer to the model may be added meanwhile, or two would
-        # wait for each other.
-        model = session.get_one(Model, model_id, with_for_update={"key_share": True})
-        if model.evaluated_until is not None and day_end <= model.evaluated_until:
+        # Written first, which locks the model: what is read next is not older.
+        if not _take(session, model_id, day_end):
             return 0
-        if evaluation_context.champion_name(session, model_id) != context.champion:
+        model, now_is = _standing(session, model_id)
+        if now_is.champion != context.champion:
             raise StaleChampion(
                 "the champion changed during the evaluation of the day: evaluate it again"
             )
         is_history = model.history_until is not None and day_end <= model.history_until
         at_evaluation = Seen(version=context.champion, as_of=day_end, is_history=is_history)
-        for one in evaluated:
-            monitor = session.get_one(Monitor, one.monitor_id)
-            alert_transitions.observe(session, monitor, at_evaluation, one.finding, now)
-        model.evaluated_until = day_end
+        flips = alert_transitions.observe_all(session, model, at_evaluation, findings, now)
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)
-        failed_slots.after(session, model, [one.finding for one in evaluated], now)
-        if not is_history:
+        if now_is.has_failed or any(one.outcome is Outcome.ERROR for one in findings.values()):
+            failed_slots.update_alert(session, model, now)
+        if not is_history and (now_is.may_retrain or any(flips)):
             retraining.consider(session, model, day_end, now)
-    return len(evaluated)
+    return len(findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where a model stands before a slot is stored.
+
+    Attributes
+    ----------
+    champion
+        The version that serves.
+    has_failed
+        Whether the alert on failed evaluations is open.
+    may_retrain
+        Whether an alert fires that retraining can heal.
+    """
+
+    champion: str | None
+    has_failed: bool
+    may_retrain: bool
+
+
+def _take(session: Session, model_id: UUID, day_end: datetime) -> bool:
+    """Note that a slot is evaluated; False where it was before."""
+    is_new = Model.evaluated_until.is_(None) | (Model.evaluated_until < day_end)
+    taken = session.execute(
+        update(Model)
+        .where(Model.id == model_id, is_new)
+        .values(evaluated_until=day_end)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[None], taken).rowcount == 1
+
+
+def _standing(session: Session, model_id: UUID) -> tuple[Model, _Standing]:
+    found = session.execute(
+        select(Model, Version.name, failed_slots.has_failed(), retraining.is_wanted())
+        .outerjoin(Champion, Champion.model_id == Model.id)
+        .outerjoin(Version, Version.id == Champion.version_id)
+        .where(Model.id == model_id)
+    )
+    model, champion, has_failed, may_retrain = found.one()
+    return model, _Standing(champion, has_failed, may_retrain)
 
 
 def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:

@@ -1,6 +1,6 @@
 """Context of an evaluation: model, champion, slot, references."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
 from core.window import Stretches, duration
-from db.queries import models, summaries
-from db.tables import Model, Version
+from db.queries import models
+from db.queries.summary_rows import SummaryRows
+from db.tables import Model, Monitor, Version
 from monitors.kind import EvaluationContext, ReferenceOf
 from services.models import monitor_config
 
@@ -23,30 +24,58 @@ class Past:
     known_at: datetime
 
 
-def load(
-    session: Session, model: Model, as_of: datetime, past: Past | None = None
-) -> EvaluationContext:
-    """Read what every evaluation of a slot needs; the rest is read by the sources.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A model as an evaluation reads it.
+
+    Attributes
+    ----------
+    versions
+        Oldest first.
+    champion
+        The one of them that serves.
+    monitors
+        Those that are enabled, by name.
+    rows
+        Reads its summaries, each once.
+    """
+
+    model: Model
+    versions: Sequence[Version]
+    champion: Version | None
+    monitors: Sequence[Monitor]
+    rows: SummaryRows
+
+
+def subject(session: Session, model_id: UUID) -> Subject:
+    """Read a model with its versions and monitors."""
+    model, versions, champion = models.with_versions(session, model_id)
+    return Subject(
+        model=model,
+        versions=versions,
+        champion=champion,
+        monitors=monitor_config.enabled(session, model_id),
+        rows=SummaryRows(session, model_id),
+    )
+
+
+def load(of: Subject, as_of: datetime, past: Past | None = None) -> EvaluationContext:
+    """Return what every evaluation of a slot needs; the rest is read by the sources.
 
     Parameters
     ----------
-    session
-        The open transaction.
-    model
+    of
         Which model.
     as_of
         The end of the event day.
     past
         The version to evaluate, when it is not the one that serves now.
     """
-    versions = models.versions(session, model.id)
-    if past is None:
-        found = models.champion(session, model.id)
-        champion = found[1] if found else None
-    else:
+    model, versions, champion = of.model, of.versions, of.champion
+    if past is not None:
         champion = next((v for v in versions if v.name == past.champion), None)
         versions = [v for v in versions if v.created_at <= past.known_at or v is champion]
-    edges = summaries.edges(session, model.id)
+    edges = of.rows.edges()
     name = champion.name if champion else None
     contract = model.contract
     return EvaluationContext(
@@ -61,7 +90,7 @@ def load(
         revisions=revisions(versions),
         features=edges.names if edges else (),
         zone=Zone(contract.zone),
-        n_sharing=max(monitor_config.n_sharing(session, model.id), 1),
+        n_sharing=max(monitor_config.n_sharing(of.monitors), 1),
     )
 
 

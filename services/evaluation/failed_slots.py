@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Exists, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
@@ -20,7 +20,7 @@ from monitors.finding import Finding, Outcome
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import evaluation_context
-from services.models.monitor_config import enabled
+from services.models.monitor_config import by_day, enabled
 from services.platform_faults import platform_alerts
 
 RETRY_JOB = "retry"  # the job that evaluates a failed slot again
@@ -91,7 +91,7 @@ def _store(
         cause=cause,
     )
     seen = Seen(version=version, as_of=slot, is_history=is_history)
-    for monitor in enabled(session, model.id):
+    for monitor in by_day(enabled(session, model.id)):
         session.add(alert_transitions.row_of(monitor, seen, failed, now))
 
 
@@ -111,11 +111,15 @@ def slots(session: Session, model_id: UUID) -> list[datetime]:
     return [*session.scalars(failed)]
 
 
+def has_failed() -> Exists:
+    """Return the condition that the alert on failed evaluations of a model is open."""
+    return platform_alerts.is_open(PlatformFault.EVALUATION_FAILED, Model.name)
+
+
 def after(session: Session, model: Model, findings: Iterable[Finding], now: datetime) -> None:
     """Update the alert on failed evaluations, in the transaction that stores findings."""
-    if any(finding.outcome is Outcome.ERROR for finding in findings) or any(
-        alert.kind is PlatformFault.EVALUATION_FAILED and alert.subject == model.name
-        for alert in platform_alerts.open_alerts(session, model.id)
+    if any(finding.outcome is Outcome.ERROR for finding in findings) or session.scalar(
+        select(has_failed()).select_from(Model).where(Model.id == model.id)
     ):
         update_alert(session, model, now)
 

@@ -12,6 +12,7 @@ from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window, span
 from db.queries import summaries
+from db.queries.summary_rows import SummaryRows
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, SLOTS, beside
 from monitors.summaries import summary
@@ -25,7 +26,11 @@ from services.aggregation import segments
 
 
 def load(
-    session: Session, model: Model, *windows: Window, by_segment: bool = False
+    session: Session,
+    model: Model,
+    *windows: Window,
+    by_segment: bool = False,
+    rows: SummaryRows | None = None,
 ) -> InputHistory:
     """Read what is kept of the input of all versions in a window, or in some.
 
@@ -40,18 +45,20 @@ def load(
         without a value.
     by_segment
         With the numbers of every segment behind those of the total.
+    rows
+        What was read before, and is not read again.
 
     Returns
     -------
     InputHistory
         In the local time of the contract's zone.
     """
-    contract = model.contract
-    edges = summaries.edges(session, model.id)
+    contract, rows = model.contract, rows or SummaryRows(session, model.id)
+    edges = rows.edges()
     if edges is None:
         edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
     n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
-    seen = summaries.read(session, INPUT, model.id, windows) or summary.empty(n_known, n_bins)
+    seen = rows.read(INPUT, windows) or summary.empty(n_known, n_bins)
     zone, kept = Zone(contract.zone), {feature.name for feature in contract.kept}
     numbers = {*contract.measured}
     history = InputHistory(
@@ -65,7 +72,7 @@ def load(
     )
     if not by_segment:
         return history
-    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, windows)
+    apart = rows.read(INPUT_BY_SEGMENT, windows)
     if apart is not None:
         apart = in_local_time(apart, zone, SLOTS)
     return _with_segments(session, model, contract, history, apart)

@@ -1,26 +1,29 @@
 """Read each source of monitors, once for all slots of a stretch of event time."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
-from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.durations import DAY
 from core.schema.zone import UTC_ZONE, Zone
-from core.window import Window
-from db.queries import models, summaries
-from db.queries.log import contract_violations, row_counters
+from core.window import Window, midnight
+from db.queries import models
+from db.queries.log import row_counters
+from db.queries.summary_rows import SummaryRows, Wanted
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
+from monitors.baselines.segments import INPUT_BY_SEGMENT
 from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
 from monitors.data_quality.flaws import DayVolume
 from monitors.kind import RECENT, EvaluationContext, Source
 from monitors.slo import sli
 from monitors.slo.burn_rate import SLICE
 from monitors.slo.cells import CellCounts, merged
+from monitors.slo.serving import SERVING
 from monitors.slo.sli import SliUnit
 from monitors.slo.slices import Counts, Slices
 from monitors.sources import (
@@ -38,8 +41,11 @@ from monitors.sources import (
     WindowProfiles,
 )
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.streams import INPUT
 from services.aggregation import segments, serving, window_profiles
 from services.evaluation import error_history, input_history, output_history
+from services.labels import error_days
+from services.labels.error_days import ERRORS
 
 WEEK = timedelta(days=7)
 T = TypeVar("T")
@@ -48,14 +54,24 @@ S = TypeVar("S", bound=Source[Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The slots for which a source is read: from the end of the first to that of the last."""
+    """The slots for which a source is read: from the end of the first to that of the last.
 
-    session: Session
+    `rows` holds the summaries that were read for any source, `counted` what was counted of
+    days: each is read once.
+    """
+
     model: Model
     first: datetime
     last: datetime
     champion: str | None
+    rows: SummaryRows
     zone: Zone = UTC_ZONE
+    counted: dict[Window, tuple[int, dict[str, int]]] = field(default_factory=dict)
+
+    @property
+    def session(self) -> Session:
+        """The open transaction."""
+        return self.rows.session
 
     def back(self, duration: timedelta) -> Window:
         """Return all slots, and so much time before the first."""
@@ -73,18 +89,32 @@ class Reader(Generic[S]):
     ----------
     read
         Reads it for all slots; what it returns gives the part of one slot.
+    wanted
+        The rows of summaries that it reads, to be read with those of others; what is not
+        known before others are read is left out.
     references
         The days that later slots are measured against, beside the references of versions.
     """
 
     read: Callable[[Reading, S], Cut[Any]]
+    wanted: Callable[[Reading, S], Sequence[Wanted]] = lambda *_: ()
     references: Callable[[Session, Model, S], list[Window]] = lambda *_: []
+
+
+def _rows_of_input(reading: Reading, source: RecentInput) -> Sequence[Wanted]:
+    windows = (reading.back(source.look_back),)
+    streams = [INPUT, INPUT_BY_SEGMENT] if source.by_segment else [INPUT]
+    return [Wanted(stream, windows) for stream in streams]
 
 
 def _input(reading: Reading, source: RecentInput) -> Cut[Any]:
     window = reading.back(source.look_back)
     whole = input_history.load(
-        reading.session, reading.model, window, by_segment=source.by_segment
+        reading.session,
+        reading.model,
+        window,
+        by_segment=source.by_segment,
+        rows=reading.rows,
     )
     if reading.first == reading.last:
         return lambda _: whole
@@ -116,10 +146,21 @@ def _profiles(reading: Reading, source: WindowProfiles) -> Cut[Any]:
     return lambda _: found
 
 
-def _errors(reading: Reading, source: DailyErrors) -> Cut[Any]:
-    return lambda context: error_history.daily(
-        reading.session, reading.model, context, source.n_days
+def _rows_of_errors(reading: Reading, source: DailyErrors) -> Sequence[Wanted]:
+    contract, policy = reading.model.contract, reading.model.policy
+    first, last = (
+        error_history.matured_at(at, reading.zone, contract, policy)
+        for at in (reading.first, reading.last)
     )
+    return [Wanted(ERRORS, (Window(midnight(first) - source.n_days * DAY, midnight(last)),))]
+
+
+def _errors(reading: Reading, source: DailyErrors) -> Cut[Any]:
+    (wanted,) = _rows_of_errors(reading, source)
+    days = error_days.laid_out(
+        reading.rows.rows(wanted.stream, wanted.windows), reading.model.contract
+    )
+    return lambda context: error_history.daily(days, context, source.n_days)
 
 
 def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReference], Cut[Any]]:
@@ -135,10 +176,17 @@ def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReferenc
     return read
 
 
+def _rows_of_slices(reading: Reading, source: SliSlices) -> Sequence[Wanted]:
+    window = Window(reading.first - source.period, reading.last)
+    return [Wanted(sli.find(source.sli).stream, (window,))]
+
+
 def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
     kind = sli.find(source.sli)
     window = Window(reading.first - source.period, reading.last)
-    found = summaries.by_version(reading.session, kind.stream, reading.model.id, window)
+    every = reading.rows.by_version(kind.stream, window)
+    cuts = {name: own.within(window) for name, own in every.items()}
+    found = {name: own for name, own in cuts.items() if own.keys.size}
 
     def count(part: CellCounts) -> Counts:
         return kind.count(part, source.params, window, SLICE)
@@ -168,43 +216,61 @@ def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
     return cut
 
 
+def _served_lately(reading: Reading, _: Volume | ContractViolations) -> Sequence[Wanted]:
+    return [Wanted(SERVING, (reading.back(RECENT),))]
+
+
+def _served(reading: Reading) -> Callable[[Window], int]:
+    """Return what counts the rows that all versions together served in a window."""
+    every = reading.rows.by_version(SERVING, reading.back(RECENT))
+    return lambda window: sum(serving.n_within(own, window) for own in every.values())
+
+
 def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
-    session, model_id = reading.session, reading.model.id
+    n_rows = _served(reading)
     return lambda context: Violations(
-        is_silent=not serving.n_rows(session, model_id, context.last_day),
-        counts=_refused(session, model_id, context.last_day),
+        is_silent=not n_rows(context.last_day), counts=_counted(reading, context)[1]
     )
 
 
-def _refused(session: Session, model_id: UUID, day: Window) -> dict[str, int]:
-    """Read the rows that broke the contract on the days of UTC that ended with a day.
+def _counted(reading: Reading, context: EvaluationContext) -> tuple[int, dict[str, int]]:
+    """Read how many rows of an event day repeat an id, and how many broke the contract.
 
-    They are counted by day of UTC: each of these is evaluated once, when it is over.
+    The latter are counted by day of UTC, of which those are read that ended with the event
+    day: each is evaluated once, when it is over.
     """
-    start, end = (UTC_ZONE.floor(at) for at in (day.start, day.end))
-    if start == end:  # in London, on the day on which clocks go forward
-        return {}
-    return contract_violations.of_days(session, model_id, Window(start, end))
+    day = context.last_day
+    if day not in reading.counted:
+        start, end = (UTC_ZONE.floor(at) for at in (day.start, day.end))
+        # In London none ends on the day on which clocks go forward.
+        refused = Window(start, end) if start < end else None
+        reading.counted[day] = row_counters.of_day(
+            reading.session, reading.model.id, context.zone.day_of(day.start), refused
+        )
+    return reading.counted[day]
 
 
 def _volume(reading: Reading, _: Volume) -> Cut[Any]:
-    return lambda context: _of_day(reading.session, reading.model.id, context)
+    n_rows = _served(reading)
+    return lambda context: _of_day(reading, n_rows, context)
 
 
-def _of_day(session: Session, model_id: UUID, context: EvaluationContext) -> DayVolume:
+def _of_day(
+    reading: Reading, n_rows: Callable[[Window], int], context: EvaluationContext
+) -> DayVolume:
     """Read the rows of one event day, and of the days before that the calendar likens to it.
 
     Rows of the reference are no measure of how many should come: a whole day
     of it may be one row.
     """
     day, zone = context.last_day, context.zone
-    date = zone.day_of(day.start)
+    date, (n_repeated, refused) = zone.day_of(day.start), _counted(reading, context)
     before = context.contract.calendar.alike(date, LOOK_BACK_WEEKS * WEEK.days)
     return DayVolume(
-        n_rows=serving.n_rows(session, model_id, day),
-        baseline=tuple(serving.n_rows(session, model_id, zone.bounds(one)) for one in before),
-        n_duplicates=row_counters.repeated_on(session, model_id, date),
-        refused=_refused(session, model_id, day),
+        n_rows=n_rows(day),
+        baseline=tuple(n_rows(zone.bounds(one)) for one in before),
+        n_duplicates=n_repeated,
+        refused=refused,
     )
 
 
@@ -229,16 +295,16 @@ def _first_days(source: Outputs | WindowProfiles, first: datetime) -> Window:
 
 
 READERS: Mapping[type[Source[Any]], Reader[Any]] = {
-    RecentInput: Reader(read=_input),
+    RecentInput: Reader(read=_input, wanted=_rows_of_input),
     Outputs: Reader(read=_outputs, references=_first_outputs),
     WindowProfiles: Reader(read=_profiles, references=_first_profiles),
-    DailyErrors: Reader(read=_errors),
+    DailyErrors: Reader(read=_errors, wanted=_rows_of_errors),
     Residuals: _own_reader(error_history.load),
     Probabilities: _own_reader(error_history.load_probabilities),
     ErrorsBySegment: _own_reader(error_history.load_segments),
-    SliSlices: Reader(read=_slices),
-    ContractViolations: Reader(read=_violations),
-    Volume: Reader(read=_volume),
+    SliSlices: Reader(read=_slices, wanted=_rows_of_slices),
+    ContractViolations: Reader(read=_violations, wanted=_served_lately),
+    Volume: Reader(read=_volume, wanted=_served_lately),
 }
 
 

@@ -36,7 +36,7 @@ from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.evaluation_context import Past
 from services.evaluation.prepare import prepare
 from services.evaluation.readers import reader
-from services.models.monitor_config import enabled, sources_of
+from services.models.monitor_config import by_day, enabled, sources_of
 
 MAX_SLOTS = 40  # at one go: the other jobs of a worker wait meanwhile
 
@@ -218,7 +218,7 @@ def _look_back(session: Session, model: Model) -> timedelta:
 
 
 def _sources(session: Session, model: Model) -> set[Source[Any]]:
-    return {source for one in enabled(session, model.id) for source in sources_of(one)}
+    return {source for one in by_day(enabled(session, model.id)) for source in sources_of(one)}
 
 
 def _reevaluate_slot(
@@ -232,12 +232,12 @@ def _reevaluate_slot(
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        monitors = enabled(session, model_id)
         past = _past(session, model, as_of)
         if past is None:
             return 0
-        context = evaluation_context.load(session, model, as_of, past)
-        prepared = prepare(session, model, monitors, context, baselines)
+        of = evaluation_context.subject(session, model_id)
+        context = evaluation_context.load(of, as_of, past)
+        prepared = prepare(of, context, baselines)
         is_history = model.history_until is not None and as_of <= model.history_until
 
     # decide

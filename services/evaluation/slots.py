@@ -1,6 +1,7 @@
 """Evaluate the event days of a model that have closed, in order, each exactly once."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -33,6 +34,7 @@ def evaluate_until(
     model_id: UUID,
     until: datetime,
     now: datetime,
+    slots: Sequence[datetime] = (),
 ) -> int:
     """Evaluate every closed slot of a model up to one, the oldest first.
 
@@ -52,6 +54,8 @@ def evaluate_until(
         The last slot.
     now
         Wall time.
+    slots
+        The slots that wait, where they were just read.
 
     Returns
     -------
@@ -65,16 +69,30 @@ def evaluate_until(
     Exception
         An outage: nothing of the slot was stored.
     """
-    n_slots = 0
-    while (slots := waiting(sessions, model_id)) and (slot := slots[0]) <= until:
-        try:
-            evaluate_slot(sessions, baselines, model_id, slot, now)
-        except StaleChampion:
-            raise
-        except Exception as error:
-            if is_outage(error):
-                raise
-            log.exception("model %s, slot %s: the evaluation failed", model_id, slot)
-            failed_slots.record(sessions, model_id, slot, described(error), now)
-        n_slots += 1
+    n_slots, found = 0, slots or waiting(sessions, model_id)
+    while due := [slot for slot in found if slot <= until]:
+        for slot in due:
+            _evaluate(sessions, baselines, model_id, slot, now)
+        n_slots += len(due)
+        if due[-1] == until:
+            break
+        found = waiting(sessions, model_id)
     return n_slots
+
+
+def _evaluate(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    slot: datetime,
+    now: datetime,
+) -> None:
+    try:
+        evaluate_slot(sessions, baselines, model_id, slot, now)
+    except StaleChampion:
+        raise
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("model %s, slot %s: the evaluation failed", model_id, slot)
+        failed_slots.record(sessions, model_id, slot, described(error), now)

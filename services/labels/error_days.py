@@ -1,7 +1,7 @@
 """Sums of errors by event day, as they are stored and read."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -19,6 +19,8 @@ from core.schema.task import LABELLED
 from core.streams import Stream
 from core.window import Window, midnight
 from db.queries import summaries
+from db.queries.summaries import Stored
+from db.queries.summary_rows import Row
 
 _HEADER = struct.Struct("<BBxxq")  # format, sums of a cell, predictions
 _FORMAT = 2
@@ -114,9 +116,15 @@ def read(
     if end is not None:
         window = Window(window.start, max(midnight(end), window.start + DAY.resolution))
     streams = [ERRORS, SHADOW_ERRORS] if shadow else [ERRORS]
+    rows = summaries.rows(session, streams, model_id, [window])
+    return laid_out(rows, contract)
+
+
+def laid_out(rows: Iterable[Row | Stored], contract: Contract) -> list[ErrorDay]:
+    """Return the errors that some rows hold, in their order."""
     shape = task.of(contract).cells(contract)
     found = []
-    for row in summaries.rows(session, streams, model_id, [window]):
+    for row in rows:
         sums = from_bytes(row.payload)
         found.append(
             ErrorDay(

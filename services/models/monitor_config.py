@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from core import streams
@@ -198,16 +198,20 @@ def _named(model_id: UUID, name: str) -> Select[Monitor]:
 
 
 def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+    """Return the enabled monitors of a model, by name."""
+    return session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    ).all()
+
+
+def by_day(monitors: Iterable[Monitor]) -> Sequence[Monitor]:
     """Return the monitors that are evaluated day by day, in the order in which they are.
 
     A broken input explains what the other monitors find: those that find it are first.
     """
-    rows = session.scalars(
-        select(Monitor)
-        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
-        .order_by(Monitor.name)
-    )
-    daily = [row for row in rows if interval_of(row.kind) is Interval.DAY]
+    daily = [row for row in monitors if interval_of(row.kind) is Interval.DAY]
     return sorted(daily, key=lambda monitor: not finds_broken_input(monitor.kind))
 
 
@@ -222,14 +226,9 @@ def live(session: Session) -> dict[UUID, list[Monitor]]:
     return found
 
 
-def n_sharing(session: Session, model_id: UUID) -> int:
-    """Return how many monitors of a model share its false-alarm budget."""
-    kinds = registry.where(lambda kind: kind.gives_evidence)
-    if not kinds:
-        return 0
-    of_model = select(func.count()).select_from(Monitor).where(Monitor.model_id == model_id)
-    sharing = of_model.where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
-    return session.scalar(sharing) or 0
+def n_sharing(monitors: Iterable[Monitor]) -> int:
+    """Return how many of the enabled monitors of a model share its false-alarm budget."""
+    return sum(registry.stored(one.kind).gives_evidence for one in monitors)
 
 
 def interval_of(kind: str) -> Interval:

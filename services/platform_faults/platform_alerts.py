@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Exists, exists, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from alerts.platform import PlatformFault
 from core.stored import from_attributes
@@ -114,11 +114,22 @@ def described(session: Session, only: UUID | None = None) -> list[OpenFault]:
     ]
 
 
+def is_open(
+    kind: PlatformFault, subject: ColumnElement[str] | InstrumentedAttribute[str]
+) -> Exists:
+    """Return the condition that an alert is open."""
+    return exists().where(*_are_open(kind, subject)).correlate_except(PlatformAlert)
+
+
 def _open(session: Session, kind: PlatformFault, subject: str) -> PlatformAlert | None:
-    return session.scalar(
-        select(PlatformAlert).where(
-            PlatformAlert.kind == kind,
-            PlatformAlert.subject == subject,
-            PlatformAlert.resolved_at.is_(None),
-        )
+    return session.scalar(select(PlatformAlert).where(*_are_open(kind, subject)))
+
+
+def _are_open(
+    kind: PlatformFault, subject: str | ColumnElement[str] | InstrumentedAttribute[str]
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        PlatformAlert.kind == kind,
+        PlatformAlert.subject == subject,
+        PlatformAlert.resolved_at.is_(None),
     )

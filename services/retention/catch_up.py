@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind
+from db.queries.log import positions
+from db.session import read_only
 from services.aggregation.fold import fold
 from services.labels.label_join import join
 from services.platform_faults.outage import is_outage
@@ -31,6 +33,9 @@ def catch_up(
         An outage: what is evaluated without these rows would be wrong.
     """
     try:
+        with read_only(sessions) as session:
+            if not positions.is_behind(session, model_id):
+                return
         for kind in Kind:
             for _ in range(MAX_GROUPS):
                 if not fold(sessions, model_id, kind, now):

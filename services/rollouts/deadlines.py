@@ -1,5 +1,6 @@
 """Expiry of rollouts whose phase has reached its deadline."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,12 +16,17 @@ from services.rollouts import rollout_transitions
 
 def expire(sessions: sessionmaker[Session], now: datetime, model_id: UUID | None = None) -> int:
     """End what is open beyond its deadline, of one model or of all; how many rollouts."""
-    with read_only(sessions) as session:
-        under_way = select(Rollout.id).where(Rollout.finished_at.is_(None))
-        if model_id is not None:
-            under_way = under_way.where(Rollout.model_id == model_id)
-        ids = session.scalars(under_way).all()
+    ids = under_way(sessions, model_id)
     return sum(_expire(sessions, rollout_id, now) for rollout_id in ids)
+
+
+def under_way(sessions: sessionmaker[Session], model_id: UUID | None = None) -> Sequence[UUID]:
+    """Return the rollouts that are not over, of one model or of all."""
+    with read_only(sessions) as session:
+        found = select(Rollout.id).where(Rollout.finished_at.is_(None))
+        if model_id is not None:
+            found = found.where(Rollout.model_id == model_id)
+        return session.scalars(found).all()
 
 
 def _expire(sessions: sessionmaker[Session], rollout_id: UUID, now: datetime) -> bool:

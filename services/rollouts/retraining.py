@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Exists, exists, or_, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
@@ -147,6 +147,20 @@ def _base(version: Version) -> Base:
     )
 
 
+def is_wanted() -> Exists:
+    """Return the condition that an alert of a model fires that retraining can heal."""
+    return (
+        exists()
+        .where(Alert.model_id == Model.id, Alert.phase == Phase.FIRING)
+        .where(Monitor.id == Alert.monitor_id, Monitor.kind.in_(_may_retrain()))
+        .correlate(Model)
+    )
+
+
+def _may_retrain() -> list[str]:
+    return registry.where(lambda kind: kind.may_retrain)
+
+
 def consider(session: Session, model: Model, day_end: datetime, now: datetime) -> None:
     """Ask for retraining when an alert that retraining can heal is firing.
 
@@ -157,9 +171,8 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
         select(Alert, Monitor)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .where(Alert.model_id == model.id, Alert.phase == Phase.FIRING)
+        .where(Monitor.kind.in_(_may_retrain()))
     ):
-        if not registry.stored(monitor.kind).may_retrain:
-            continue
         fired = deliveries.last_fired(session, alert.id)
         assert fired is not None, "a firing alert has fired"
         try:

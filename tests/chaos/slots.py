@@ -118,7 +118,7 @@ def check_slots(session: Session) -> Iterator[Check]:
         slots = closed_slots(session, model)
         missing = doubled = misplaced = 0
         n_monitors = 0
-        for monitor in monitor_config.enabled(session, model.id):
+        for monitor in monitor_config.by_day(monitor_config.enabled(session, model.id)):
             found = order[monitor.id]
             if registry.stored(monitor.kind).watches_open_days:  # beside the slots
                 found = [at for at in found if at in slots]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.window import Window
@@ -36,19 +36,13 @@ def add(session: Session, counted: Mapping[Key, int]) -> None:
     )
 
 
-def of_days(session: Session, model_id: UUID, window: Window) -> dict[str, int]:
-    """Return how many rows of the days in a window did not fit, by reason."""
-    rows = session.execute(
-        select(MismatchDay.reason, MismatchDay.n).where(
-            MismatchDay.model_id == model_id,
-            MismatchDay.day >= window.start.date(),
-            MismatchDay.day < window.end.date(),
-        )
+def of(model_id: UUID, window: Window) -> Select[str, int]:
+    """Select reasons and counts of the rows that did not fit on the days in a window."""
+    return select(MismatchDay.reason, MismatchDay.n).where(
+        MismatchDay.model_id == model_id,
+        MismatchDay.day >= window.start.date(),
+        MismatchDay.day < window.end.date(),
     )
-    counted: dict[str, int] = {}
-    for reason, n in rows:
-        counted[reason] = counted.get(reason, 0) + n
-    return counted
 
 
 def since(session: Session, model_id: UUID, day: date | None) -> dict[date, dict[str, int]]:

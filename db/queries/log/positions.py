@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, delete, select, update
+from sqlalchemy import CursorResult, Row, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
@@ -55,6 +55,13 @@ def waiting(session: Session, *, folded: bool) -> list[tuple[UUID, Kind]]:
             select(Inbox.model_id, Inbox.kind).where(stage).distinct()
         )
     ]
+
+
+def is_behind(session: Session, model_id: UUID) -> bool:
+    """Return whether rows of a model wait for fold or archive, or days for a join."""
+    rows = exists().where(Inbox.model_id == model_id)
+    days = exists().where(DirtyDay.model_id == model_id)
+    return bool(session.scalar(select(or_(rows, days))))
 
 
 def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal, select, union_all
+from sqlalchemy import Row, func, literal, null, select, union_all
 from sqlalchemy.orm import Session
 
+from core.window import Window
 from db import dialect
+from db.queries.log import contract_violations
 from db.queries.upsert import upsert
 from db.tables import LogCount, Model, RepeatDay
 
@@ -44,10 +46,40 @@ def set_repeated(session: Session, model_id: UUID, day: date, n: int) -> None:
         upsert(session, RepeatDay, [{"model_id": model_id, "day": day, "n": n}])
 
 
-def repeated_on(session: Session, model_id: UUID, day: date) -> int:
-    """Return how many rows of a day bear an id that the day had before, by the last join."""
-    found = session.get(RepeatDay, (model_id, day))
-    return 0 if found is None else found.n
+def of_day(
+    session: Session, model_id: UUID, day: date, refused: Window | None
+) -> tuple[int, dict[str, int]]:
+    """Return what was counted of an event day.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, day
+        Of a model.
+    refused
+        The days of UTC whose rows that broke the contract are counted; None counts none.
+
+    Returns
+    -------
+    int
+        Rows that bear an id that the day had before, by the last join.
+    dict
+        Rows that broke the contract, by reason.
+    """
+    repeated = select(null(), RepeatDay.n).where(
+        RepeatDay.model_id == model_id, RepeatDay.day == day
+    )
+    parts = (
+        [repeated] if refused is None else [repeated, contract_violations.of(model_id, refused)]
+    )
+    n_repeated, by_reason = 0, dict[str, int]()
+    for reason, n in session.execute(union_all(*parts)):
+        if reason is None:
+            n_repeated = n
+        else:
+            by_reason[reason] = by_reason.get(reason, 0) + n
+    return n_repeated, by_reason
 
 
 def of_model(session: Session, model_id: UUID) -> dict[str, int]:

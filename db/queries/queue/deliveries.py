@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from alerts.message import Type, compose, moment
 from alerts.state import Flip
@@ -343,11 +343,18 @@ def _add(
 
 def last_fired(session: Session, alert_id: UUID) -> FlipRow | None:
     """Return when an alert fired last, in event time: the wall clock may have been set back."""
-    return session.scalar(
-        select(FlipRow)
-        .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)
-        .order_by(FlipRow.at.desc())
+    return session.scalar(select(FlipRow).where(FlipRow.id == newest_fired(alert_id)))
+
+
+def newest_fired(alert_id: UUID | InstrumentedAttribute[UUID]) -> ScalarSelect[UUID]:
+    """Select the id of that flip, of an alert or of each alert of an outer statement."""
+    flip = aliased(FlipRow)
+    return (
+        select(flip.id)
+        .where(flip.alert_id == alert_id, flip.flip == Flip.FIRED)
+        .order_by(flip.at.desc())
         .limit(1)
+        .scalar_subquery()
     )
 
 
