@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "fold": ["benchmarks.fold", "--rows", "200000"],
     "drift": ["benchmarks.drift"],
     "evaluation": ["benchmarks.evaluation"],
+    "evaluation_run": ["benchmarks.evaluation_run"],
     "summary_sizes": ["benchmarks.summary_sizes"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],

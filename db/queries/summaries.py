@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
-    ScalarSelect,
     Select,
     bindparam,
     delete,
@@ -275,24 +274,47 @@ def first_of_levels(
     levels: Sequence[Level],
 ) -> datetime | None:
     """Return the start of the first row of some levels in a window."""
-    found = _of_levels(streams, model_id, window, levels).order_by(SummaryRow.start)
-    return session.scalar(found.limit(1))
+    return session.scalar(
+        select(SummaryRow.start)
+        .where(*_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels))
+        .order_by(SummaryRow.start)
+        .limit(1)
+    )
 
 
 def last_of_levels(
-    streams: Sequence[AnyStream], model_id: UUID, window: Window, levels: Sequence[Level]
-) -> ScalarSelect[datetime]:
-    """Return what selects the start of the last row of some levels in a window."""
-    found = _of_levels(streams, model_id, window, levels).order_by(SummaryRow.start.desc())
-    return found.limit(1).scalar_subquery()
+    session: Session,
+    model_id: UUID,
+    parts: Sequence[tuple[Sequence[AnyStream], Sequence[Level], Window]],
+) -> list[datetime | None]:
+    """Return the start of the last row of some levels of some streams in a window, of each."""
+    given: dict[str, object] = {"model_id": model_id}
+    for i, (_, _, window) in enumerate(parts):
+        given |= {f"start{i}": window.start, f"end{i}": window.end}
+    of = ((tuple(one.name for one in streams), (*levels,)) for streams, levels, _ in parts)
+    return [*session.execute(_last_of_levels(*of), given).one()]
 
 
-def _of_levels(
-    streams: Sequence[AnyStream], model_id: UUID, window: Window, levels: Sequence[Level]
-) -> Select[datetime]:
-    return select(SummaryRow.start).where(
-        *_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels)
+@lru_cache(maxsize=64)
+def _last_of_levels(
+    *parts: tuple[tuple[str, ...], tuple[Level, ...]],
+) -> Select[*tuple[Any, ...]]:
+    """Return a statement that is read with every evaluation: it is built once."""
+    starts = (
+        select(SummaryRow.start)
+        .where(
+            SummaryRow.model_id == bindparam("model_id"),
+            SummaryRow.stream.in_(streams),
+            SummaryRow.start >= bindparam(f"start{i}"),
+            SummaryRow.start < bindparam(f"end{i}"),
+            SummaryRow.level.in_(levels),
+        )
+        .order_by(SummaryRow.start.desc())
+        .limit(1)
+        .scalar_subquery()
+        for i, (streams, levels) in enumerate(parts)
     )
+    return select(*starts)
 
 
 def take_place(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -29,6 +30,7 @@ _SPREADS = NormalDist().inv_cdf(1.0 - _EDGE)  # that a normal statistic's edge i
 # with quarters as in `monitors.drift.input_drift`, .6 of the promise is kept, not 1.0).
 _FOLDS = 2
 
+_SQUARE = "wfi,fij,wfj->wf"
 _FARTHEST = 1e6  # spreads; farther is not more unusual, and its square is finite
 
 
@@ -127,8 +129,16 @@ def distance(statistics: Floats, robust_baseline: RobustBaseline) -> Floats:
         NaN where all statistics are.
     """
     away = robust_baseline.standardised(statistics)
-    square = np.einsum("wfi,fij,wfj->wf", away, robust_baseline.weight, away, optimize=True)
+    parts = away, robust_baseline.weight, away
+    order = _order(*(part.shape for part in parts))
+    square = np.einsum(_SQUARE, *parts, optimize=order)
     return np.where(np.isfinite(statistics).any(axis=2), np.sqrt(square), np.nan)
+
+
+@lru_cache(maxsize=256)
+def _order(*shapes: tuple[int, ...]) -> list[str | tuple[int, ...]]:
+    """Return the order in which arrays of these shapes are multiplied: searching takes long."""
+    return np.einsum_path(_SQUARE, *map(np.empty, shapes), optimize=True)[0]
 
 
 def distances(

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.streams import Level
@@ -47,11 +46,10 @@ def newest_rolled_up(
     """Return the same of several levels and windows, each under its key."""
     if not windows:
         return {}
-    starts = []
+    parts = []
     for (level, _), window in windows.items():
         known = (*level.finer, level)
         streams = [stream for stream in folded.streams() if stream.level in known]
-        coarser = [other for other in Level if other not in known]
-        starts.append(summaries.last_of_levels(streams, model_id, window, coarser))
-    found = session.execute(select(*starts)).one()
+        parts.append((streams, [other for other in Level if other not in known], window))
+    found = summaries.last_of_levels(session, model_id, parts)
     return dict(zip(windows, found, strict=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session, aliased
 
@@ -20,6 +20,29 @@ from monitors.finding import Finding, Outcome
 from services.alerting import inhibition
 
 REPORT_JOB = "report"  # its subject is the finding
+
+_LATER = aliased(FindingRow)
+_STANDING = (  # built once: it is read with every evaluation
+    select(
+        Monitor,
+        Alert,
+        FindingRow,
+        exists().where(_LATER.monitor_id == Monitor.id, _LATER.as_of > bindparam("as_of")),
+        FlipRow,
+    )
+    .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+    .outerjoin(
+        FindingRow,
+        (FindingRow.monitor_id == Monitor.id)
+        & (FindingRow.as_of == bindparam("before"))
+        & (FindingRow.rev > 0),
+    )
+    .outerjoin(
+        FlipRow,
+        (Alert.phase == Phase.FIRING) & (FlipRow.id == deliveries.newest_fired(Alert.id)),
+    )
+    .where(Monitor.id.in_(bindparam("monitor_ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +144,8 @@ def observe_all(
 def _standing(
     session: Session, monitor_ids: Sequence[UUID], as_of: datetime, before: datetime
 ) -> dict[UUID, _Standing]:
-    of_monitor = FindingRow.monitor_id == Monitor.id
-    revised = of_monitor & (FindingRow.as_of == before) & (FindingRow.rev > 0)
-    other = aliased(FindingRow)
-    later = exists().where(other.monitor_id == Monitor.id, other.as_of > as_of)
-    is_firing = (Alert.phase == Phase.FIRING) & (
-        FlipRow.id == deliveries.newest_fired(Alert.id)
-    )
-    found = session.execute(
-        select(Monitor, Alert, FindingRow, later, FlipRow)
-        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
-        .outerjoin(FindingRow, revised)
-        .outerjoin(FlipRow, is_firing)
-        .where(Monitor.id.in_(monitor_ids))
-    )
+    given = {"monitor_ids": monitor_ids, "as_of": as_of, "before": before}
+    found = session.execute(_STANDING, given)
     standing = {row[0].id: _Standing(*row) for row in found}
     for monitor_id in monitor_ids:
         if monitor_id not in standing:

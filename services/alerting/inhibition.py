@@ -1,10 +1,10 @@
 """Inhibition of alerts that an input fault explains."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from db.tables import Finding, Monitor
@@ -12,6 +12,21 @@ from monitors import registry
 from monitors.detail import Detail
 from monitors.finding import Outcome
 from monitors.kind import BrokenInput
+
+_END = datetime.max.replace(tzinfo=UTC)
+_NEWEST = select(  # built once: it is read with every evaluation
+    Monitor.id,
+    Monitor.kind,
+    select(Finding.detail)
+    .where(
+        Finding.monitor_id == Monitor.id,
+        Finding.outcome != Outcome.ERROR,
+        Finding.as_of < bindparam("before"),
+    )
+    .order_by(Finding.as_of.desc())
+    .limit(1)
+    .scalar_subquery(),
+).where(Monitor.id.in_(bindparam("ids", expanding=True)))
 
 
 def newest_detail(
@@ -38,14 +53,8 @@ def newest_details(
     """Return the same of several monitors, by id; of none that has no finding."""
     if not monitors:
         return {}
-    query = select(Finding.detail).where(
-        Finding.monitor_id == Monitor.id, Finding.outcome != Outcome.ERROR
-    )
-    if before is not None:
-        query = query.where(Finding.as_of < before)
-    newest = query.order_by(Finding.as_of.desc()).limit(1).scalar_subquery()
     ids = [monitor.id for monitor in monitors]
-    rows = session.execute(select(Monitor.id, Monitor.kind, newest).where(Monitor.id.in_(ids)))
+    rows = session.execute(_NEWEST, {"ids": ids, "before": before or _END})
     return {
         monitor_id: registry.detail(kind, stored)
         for monitor_id, kind, stored in rows
