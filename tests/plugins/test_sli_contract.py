@@ -214,6 +214,15 @@ def test_what_is_no_count_is_refused(blob: bytes, message: str) -> None:
         cells.from_many([blob])
 
 
+def test_rows_in_any_order_are_counted_together() -> None:
+    at = np.repeat(np.arange(5) * 3_600_000_000, 3) + np.tile([0, 10_000_000, 3_500_000_000], 5)
+    whole = cells.summarise(at, np.arange(at.size) * 11 % 200, np.arange(at.size) % 3)
+    blobs = [cells.to_bytes(part) for _, part in cells.stream("x").split(whole)]
+    again = cells.from_many([*blobs[::-1], blobs[2]])
+    assert np.array_equal(again.keys, whole.keys)
+    assert again.counts.tolist() == [1] * 6 + [2] * 3 + [1] * 6
+
+
 def test_keys_far_apart_are_kept_exactly() -> None:
     at = np.array([0, 9_999_999, 10_000_000, 3_599_000_000]) + 1_767_571_200_000_000
     found = cells.summarise(at, np.array([0, STRIDE - 1, 0, 7]), np.array([0, 31, 5, 1]))

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
+from benchmarks.statements import statements
 from core.durations import DAY, HOUR
 from core.errors import StaleChampion
 from core.window import Window
@@ -51,6 +52,21 @@ def findings(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
     """Return all that was found, in order."""
     rows = loop.all(FindingRow, model_id=loop.model_id)
     return sorted((row.as_of, row.outcome, row.cause, row.value) for row in rows)
+
+
+def test_the_statements_of_a_day_do_not_grow_with_its_monitors(
+    loop: Loop, engine: Engine
+) -> None:
+    baselines, numbers = Baselines(), []
+    for number in (3, 4, 5):
+        with statements(engine) as seen:
+            evaluate_slot(loop.sessions, baselines, loop.model_id, day(number), day(14))
+        numbers.append(len(seen))
+        with unit_of_work(loop.sessions) as session:
+            for kind in ("burn_rate", "input_fault"):
+                plan = MonitorPlan(name=f"{kind} {number}", kind=kind)
+                monitor_config.put(session, loop.model_id, plan)
+    assert numbers[2] <= numbers[1]
 
 
 def test_a_day_that_two_workers_evaluate_at_once_is_evaluated_once(loop: Loop) -> None:
