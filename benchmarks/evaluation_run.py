@@ -172,7 +172,7 @@ def fill(sessions: sessionmaker[Session], lake: Path) -> UUID:
 
 
 def copy(sessions: sessionmaker[Session], lake: Path, model_id: UUID, name: str) -> None:
-    """Add a model of which the same is stored."""
+    """Add a model with a copy of the summaries and the log of another."""
     with unit_of_work(sessions) as session:
         new_id = add_model(session, name)
         first, model = session.get_one(Model, model_id), session.get_one(Model, new_id)

@@ -43,7 +43,7 @@ def rolled_up_in(
 def newest_rolled_up(
     session: Session, model_id: UUID, windows: Mapping[Of, Window]
 ) -> dict[Of, datetime | None]:
-    """Return the same of several levels and windows, each under its key."""
+    """Return the start of the newest row that is coarser, for several levels and windows."""
     if not windows:
         return {}
     parts = []

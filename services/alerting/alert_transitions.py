@@ -22,7 +22,7 @@ from services.alerting import inhibition
 REPORT_JOB = "report"  # its subject is the finding
 
 _LATER = aliased(FindingRow)
-_STANDING = (  # built once: it is read with every evaluation
+_ALERTS = (  # built once: it is read with every evaluation
     select(
         Monitor,
         Alert,
@@ -58,8 +58,8 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """Where the alert of a monitor stands as a finding comes.
+class _AlertNow:
+    """Monitor and alert as they are before a finding is stored.
 
     Attributes
     ----------
@@ -133,36 +133,36 @@ def observe_all(
     NoResultFound
         If a monitor was deleted meanwhile.
     """
-    before = models.zone_of(model).later(seen.as_of, -DAY)
-    standing = _standing(session, [*findings], seen.as_of, before)
+    day_before = models.zone_of(model).later(seen.as_of, -DAY)
+    alerts = _alerts(session, [*findings], seen.as_of, day_before)
     return [
-        _observe(session, standing[monitor_id], seen, finding, now)
+        _observe(session, alerts[monitor_id], seen, finding, now)
         for monitor_id, finding in findings.items()
     ]
 
 
-def _standing(
+def _alerts(
     session: Session, monitor_ids: Sequence[UUID], as_of: datetime, before: datetime
-) -> dict[UUID, _Standing]:
+) -> dict[UUID, _AlertNow]:
     given = {"monitor_ids": monitor_ids, "as_of": as_of, "before": before}
-    found = session.execute(_STANDING, given)
-    standing = {row[0].id: _Standing(*row) for row in found}
+    found = session.execute(_ALERTS, given)
+    alerts = {row[0].id: _AlertNow(*row) for row in found}
     for monitor_id in monitor_ids:
-        if monitor_id not in standing:
+        if monitor_id not in alerts:
             raise NoResultFound(f"monitor {monitor_id} was deleted")
-    return standing
+    return alerts
 
 
 def _observe(
-    session: Session, standing: _Standing, seen: Seen, finding: Finding, now: datetime
+    session: Session, alert_now: _AlertNow, seen: Seen, finding: Finding, now: datetime
 ) -> FlipRow | None:
     # load
-    monitor, alert = standing.monitor, standing.alert
+    monitor, alert = alert_now.monitor, alert_now.alert
     row = row_of(monitor, seen, finding, now)
     session.add(row)
     if seen.is_history or (
         # A later finding has moved the alert: of days that were open.
-        standing.is_overtaken and registry.stored(monitor.kind).watches_open_days
+        alert_now.is_overtaken and registry.stored(monitor.kind).watches_open_days
     ):
         return None
     if alert is None:
@@ -174,7 +174,7 @@ def _observe(
     # decide
     rule = rule_of(monitor.kind)
     state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
-    state = _corrected(standing.revised, rule, state)
+    state = _corrected(alert_now.revised, rule, state)
     after, change = step(rule, state, finding.outcome, seen.as_of)
 
     # save
@@ -183,7 +183,7 @@ def _observe(
         if alert.phase is Phase.FIRING:
             if finding.outcome is Outcome.BREACH:
                 alert.cause = finding.cause
-            _notify_unless_inhibited(session, alert, monitor, standing.fired, now)
+            _notify_unless_inhibited(session, alert, monitor, alert_now.fired, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     burned_by = finding.detail.burned_by

@@ -50,7 +50,7 @@ def newest_detail(
 def newest_details(
     session: Session, monitors: Sequence[Monitor], before: datetime | None = None
 ) -> dict[UUID, Detail]:
-    """Return the same of several monitors, by id; of none that has no finding."""
+    """Return the details of the newest findings of several monitors, by id of the monitor."""
     if not monitors:
         return {}
     ids = [monitor.id for monitor in monitors]

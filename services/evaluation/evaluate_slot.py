@@ -62,8 +62,8 @@ def evaluate_slot(
         # Written first, which locks the model: what is read next is not older.
         if not _take(session, model_id, day_end):
             return 0
-        model, now_is = _standing(session, model_id)
-        if now_is.champion != context.champion:
+        model, model_now = _model_now(session, model_id)
+        if model_now.champion != context.champion:
             raise StaleChampion(
                 "the champion changed during the evaluation of the day: evaluate it again"
             )
@@ -72,16 +72,18 @@ def evaluate_slot(
         flips = alert_transitions.observe_all(session, model, at_evaluation, findings, now)
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)
-        if now_is.has_failed or any(one.outcome is Outcome.ERROR for one in findings.values()):
+        if model_now.has_failed or any(
+            one.outcome is Outcome.ERROR for one in findings.values()
+        ):
             failed_slots.update_alert(session, model, now)
-        if not is_history and (now_is.may_retrain or any(flips)):
+        if not is_history and (model_now.may_retrain or any(flips)):
             retraining.consider(session, model, day_end, now)
     return len(findings)
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """Where a model stands before a slot is stored.
+class _ModelNow:
+    """What a slot that is stored depends on, as it is now.
 
     Attributes
     ----------
@@ -110,7 +112,7 @@ def _take(session: Session, model_id: UUID, day_end: datetime) -> bool:
     return cast(CursorResult[None], taken).rowcount == 1
 
 
-def _standing(session: Session, model_id: UUID) -> tuple[Model, _Standing]:
+def _model_now(session: Session, model_id: UUID) -> tuple[Model, _ModelNow]:
     found = session.execute(
         select(Model, Version.name, failed_slots.has_failed(), retraining.is_wanted())
         .outerjoin(Champion, Champion.model_id == Model.id)
@@ -118,7 +120,7 @@ def _standing(session: Session, model_id: UUID) -> tuple[Model, _Standing]:
         .where(Model.id == model_id)
     )
     model, champion, has_failed, may_retrain = found.one()
-    return model, _Standing(champion, has_failed, may_retrain)
+    return model, _ModelNow(champion, has_failed, may_retrain)
 
 
 def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:
