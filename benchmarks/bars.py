@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "ingest": ["benchmarks.ingest", "--seconds", "4"],
     "flood": ["benchmarks.flood", "--seconds", "10", "--rounds", "2"],
     "client": ["benchmarks.client", "--calls", "10000", "--seconds", "2"],
+    "start": ["benchmarks.start"],
     "fold": ["benchmarks.fold", "--rows", "200000"],
     "drift": ["benchmarks.drift"],
     "evaluation": ["benchmarks.evaluation"],

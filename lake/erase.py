@@ -26,7 +26,7 @@ from pyarrow import fs
 from core.schema.rows import Kind
 from lake import storage
 from lake.log_files import LOG, remove, version_of
-from lake.tables import COMPRESSION, STATISTICS, LakeMoved, statistics
+from lake.tables import STATISTICS, LakeMoved, compression, statistics
 
 ERASED = "seqwatch.erased"  # property and note of commits: the erasures, with their counts
 ROWS_AT_ONCE = 16_384  # of a day that is rewritten
@@ -130,7 +130,7 @@ def _rewrite(day: date, gone: pc.Expression, note: str, newest: DeltaTable) -> N
         kept.to_reader(),
         mode="overwrite",
         predicate=f"day = '{day}'",
-        writer_properties=COMPRESSION,
+        writer_properties=compression(),
         commit_properties=CommitProperties(
             custom_metadata={ERASED: note, f"{ERASED}.rows": str(n_rows)}
         ),

@@ -3,15 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
-from pyarrow.fs import FileSystem
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
@@ -19,6 +15,10 @@ from core.schema.rows import Kind
 from core.window import Window
 from lake import storage
 from lake.tables import files_by_day, last_group, open_table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from pyarrow.fs import FileSystem
 
 _A_MOMENT = timedelta(microseconds=1)
 
@@ -177,6 +177,8 @@ class Log:
             With `prediction_id`, `version`, `received_at` and `features`, which is
             absent where no row of the day has it. None when nothing was ever archived.
         """
+        import pyarrow.parquet as pq
+
         columns = ["prediction_id", "version", "received_at", f"features.{name}"]
 
         def read() -> pa.Table | None:
@@ -212,7 +214,7 @@ class Log:
         table = self._tables[kind]
         return pa.schema([]) if table is None else pa.schema(table.schema().to_arrow())
 
-    def file_system(self, kind: Kind) -> FileSystem | None:
+    def file_system(self, kind: Kind) -> "FileSystem | None":
         """Return what the paths of `files` are to be read through."""
         table = self._tables[kind]
         return None if table is None else storage.file_system(table)
@@ -263,9 +265,11 @@ class Log:
 
 def _state(
     root: LakeRoot, model_id: UUID, kind: Kind, snapshot: Snapshot | None
-) -> DeltaTable | None:
+) -> "DeltaTable | None":
     if snapshot is None:
         return open_table(root, model_id, kind)
+    from deltalake.exceptions import DeltaError
+
     version = snapshot.of(kind)
     if version is None:
         return None

@@ -1,5 +1,6 @@
 """Storage of the tables: a folder, or a bucket of an object store.
 
+The libraries are imported where they are used: most processes open no table at once.
 Delta's own library reaches both. Arrow reads files faster, so it is handed a
 file system of its own wherever it has one.
 """
@@ -10,14 +11,15 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
-
-from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
-from pyarrow import fs
 
 from core.errors import EarlierInstallation
 from core.lake_root import Bucket, LakeRoot
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from pyarrow import fs
 
 # An append is a file that must not be there yet. The store is asked to refuse it otherwise:
 # S3 and its kin do since 2024, and without that two archivers could both believe they won.
@@ -102,6 +104,8 @@ def is_empty(root: LakeRoot) -> bool:
 def mark(root: LakeRoot) -> None:
     """Write the number of the format below a root, unless it is there."""
     if isinstance(root, Bucket):
+        from pyarrow import fs
+
         place = _place(root.url, options_of(root) or {})
         if place.get_file_info(MARK).type is fs.FileType.NotFound:
             with place.open_output_stream(MARK) as stream:
@@ -120,6 +124,8 @@ def check(root: LakeRoot, what: str) -> None:
         If it holds anything and not the number of this format; nothing is written.
     """
     if isinstance(root, Bucket):
+        from pyarrow import fs
+
         place = _place(root.url, options_of(root) or {})
         infos = place.get_file_info(fs.FileSelector("", allow_not_found=True))
         names = {info.base_name for info in infos} - {MARK}
@@ -136,12 +142,12 @@ def _names(root: Path) -> set[str]:
     return {path.name for path in root.iterdir()} - {MARK} if root.is_dir() else set()
 
 
-def again(table: DeltaTable) -> DeltaTable:
+def again(table: "DeltaTable") -> "DeltaTable":
     """Open the newest state of a table, reached in the same way."""
-    return DeltaTable(table.table_uri, storage_options=table._storage_options)
+    return type(table)(table.table_uri, storage_options=table._storage_options)
 
 
-def file_system(table: DeltaTable) -> fs.FileSystem:
+def file_system(table: "DeltaTable") -> "fs.FileSystem":
     """Return what Arrow reads the files of a table through.
 
     Not the one that deltalake lends, where there is a choice: it calls back into
@@ -157,26 +163,37 @@ def remove(root: LakeRoot, *parts: str) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(root.joinpath(*parts))
         return
+    from pyarrow import fs
+
     place = _place(uri_of(root, *parts), options_of(root) or {})
     for info in place.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True)):
         if info.type is fs.FileType.File:
             place.delete_file(info.path)
 
 
-def _place(uri: str, options: dict[str, str], table: DeltaTable | None = None) -> fs.FileSystem:
+def _place(
+    uri: str, options: dict[str, str], table: "DeltaTable | None" = None
+) -> "fs.FileSystem":
+    from pyarrow import fs
+
     address = urlparse(uri)
     match address.scheme:
         case "" | "file":
             return fs.SubTreeFileSystem(unquote(address.path), fs.LocalFileSystem())
         case "s3":
             return fs.SubTreeFileSystem(f"{address.netloc}{address.path}", _s3(options))
-        case _ if table is not None:
-            return fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
         case _:
-            return fs.PyFileSystem(DeltaStorageHandler(uri, options))
+            pass
+    from deltalake.fs import DeltaStorageHandler
+
+    if table is not None:
+        return fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+    return fs.PyFileSystem(DeltaStorageHandler(uri, options))
 
 
-def _s3(options: dict[str, str]) -> fs.S3FileSystem:
+def _s3(options: dict[str, str]) -> "fs.S3FileSystem":
+    from pyarrow import fs
+
     given = {_S3[name]: value for name, value in options.items() if name in _S3}
     endpoint = options.get("aws_endpoint_url", os.environ.get("AWS_ENDPOINT_URL", ""))
     if endpoint:

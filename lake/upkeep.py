@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from lake import storage
 from lake.log_files import LOG, remove, version_of
-from lake.tables import COMPRESSION, files_by_day
+from lake.tables import compression, files_by_day
 
 EVERY = 32  # commits
 CROWDED = 4  # files of one day
@@ -68,7 +68,7 @@ def compact(table: DeltaTable) -> int:
         return 0
     try:
         table.optimize.compact(
-            partition_filters=[("day", "in", days)], writer_properties=COMPRESSION
+            partition_filters=[("day", "in", days)], writer_properties=compression()
         )
     except CommitFailedError:  # another archiver tidies the same days
         return 0

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
-import httpx
 
 from core import __version__
 from core.errors import Unprocessable
@@ -44,6 +43,8 @@ class Refused(Exception):
 
 @cache  # 30 ms to read the certificates
 def _system_trust() -> ssl.SSLContext:
+    import httpx  # brings a command line along: not before a message is sent
+
     return httpx.create_ssl_context()
 
 
@@ -73,7 +74,7 @@ class Sender:
         self.timeout = timeout
         self._allow = tuple(allow)
         self.public_url = public_url
-        self._tls = tls or _system_trust()
+        self._tls = tls
 
     def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """Make one attempt. Every failure is in the answer, none is raised."""
@@ -104,8 +105,9 @@ class Sender:
         backend = _CheckedBackend(receiver, self._allow, self.timeout.total_seconds())
         # httpcore follows no redirect and reads no proxy from the environment. The answer's
         # content is not read: only its status matters, and it could be endless.
+        tls = self._tls or _system_trust()
         with (
-            httpcore.ConnectionPool(ssl_context=self._tls, network_backend=backend) as pool,
+            httpcore.ConnectionPool(ssl_context=tls, network_backend=backend) as pool,
             pool.stream("POST", url, headers=headers, content=content) as response,
         ):
             status = response.status

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+import scipy
 
 from retrain.windows import Floats
 
@@ -233,15 +233,19 @@ def student(differences: Floats, level: float, rule: Rule) -> Student:
     n_blocks = len(differences)
     mean = float(differences.mean())
     error = INFLATION * float(differences.std(ddof=1)) / n_blocks**0.5
-    reach = float(stdtrit(n_blocks - 1, 1 - rule.alpha)) * error
+    reach = float(scipy.special.stdtrit(n_blocks - 1, 1 - rule.alpha)) * error
     scale = level if level > 0 else 1.0
     return Student(
         change=mean / scale,
         lower=(mean - reach) / scale,
         upper=(mean + reach) / scale,
         # Blocks that agree to the last digit leave no doubt.
-        p_better=float(stdtr(n_blocks - 1, mean / error)) if error > 0 else float(mean >= 0),
-        p_worse=float(stdtr(n_blocks - 1, -mean / error)) if error > 0 else float(mean <= 0),
+        p_better=float(scipy.special.stdtr(n_blocks - 1, mean / error))
+        if error > 0
+        else float(mean >= 0),
+        p_worse=float(scipy.special.stdtr(n_blocks - 1, -mean / error))
+        if error > 0
+        else float(mean <= 0),
         n_blocks=n_blocks,
     )
 

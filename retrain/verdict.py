@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, betaln
+import scipy
 
 from retrain.evidence import evidence, mean_evidence
 from retrain.windows import Floats
@@ -257,10 +257,12 @@ def _more_often(n_canary: int, n_champion: int, share: float, weight: float) -> 
     if n_canary + n_champion == 0 or not 0 < share < 1:
         return 1.0
     a, b = weight * share, weight * (1 - share)
-    above = np.log(betaincc(a + n_canary, b + n_champion, share)) - np.log(
-        betaincc(a, b, share)
+    above = np.log(scipy.special.betaincc(a + n_canary, b + n_champion, share)) - np.log(
+        scipy.special.betaincc(a, b, share)
     )
-    log_e = betaln(a + n_canary, b + n_champion) - betaln(a, b) + above
+    log_e = (
+        scipy.special.betaln(a + n_canary, b + n_champion) - scipy.special.betaln(a, b) + above
+    )
     log_e -= n_canary * np.log(share) + n_champion * np.log1p(-share)
     return float(np.exp(min(log_e, 700.0)))
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from core import moments
 from core.errors import Unprocessable
 
 UNITS = ("s", "ms", "us")
@@ -112,5 +111,7 @@ def columns_of(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _moment(text: str) -> datetime:
+    from core import moments  # with Arrow: not for a help text
+
     moment = moments.parse(text)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

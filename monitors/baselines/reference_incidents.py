@@ -5,7 +5,7 @@ own series: not merely the highest, because something always is.
 """
 
 import numpy as np
-from scipy.special import fdtrc
+import scipy
 
 from monitors.summaries.summary import Bools, Floats
 
@@ -57,7 +57,7 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
     k = np.arange(1, _TAIL)
     spacings = k * (peaks[: _TAIL - 1] - peaks[1:_TAIL])
     chances = [
-        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / mean_spacing))
+        float(scipy.special.fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / mean_spacing))
         for r in range(1, MOST + 1)
         if (mean_spacing := float(spacings[r:].mean())) > 0
     ]

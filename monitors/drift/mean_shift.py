@@ -8,7 +8,7 @@ is found, at a promised rate of false alarms over all features together.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import pdtr, pdtrik
+import scipy
 
 from monitors.drift.daily_levels import (
     LAGS,
@@ -296,8 +296,8 @@ def most_calls(expected: float) -> int:
     """
     if expected == 0:
         return 0
-    most = int(np.ceil(pdtrik(_DOUBT, expected)))
-    return most - 1 if most > 0 and pdtr(most - 1, expected) >= _DOUBT else most
+    most = int(np.ceil(scipy.special.pdtrik(_DOUBT, expected)))
+    return most - 1 if most > 0 and scipy.special.pdtr(most - 1, expected) >= _DOUBT else most
 
 
 def lowest_limit(evidence: Floats, most: float) -> float:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy.special import gammaincinv
+import scipy
 
 LEVEL = 0.9  # of intervals that people read
 
@@ -66,6 +66,6 @@ class Achieved:
         if self.days <= 0:
             return math.nan, math.nan
         tail = (1.0 - level) / 2
-        most = gammaincinv(self.n_alarms + 1, 1.0 - tail)
-        least = gammaincinv(self.n_alarms, tail) if self.n_alarms else 0.0
+        most = scipy.special.gammaincinv(self.n_alarms + 1, 1.0 - tail)
+        least = scipy.special.gammaincinv(self.n_alarms, tail) if self.n_alarms else 0.0
         return self.days / float(most), self.days / float(least) if least else math.inf

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaincinv
+import scipy
 
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Bools, Floats
@@ -359,7 +359,9 @@ def _allowed(expected: float) -> int:
     [-1, 0, 1, 2, 6]
     """
     allowed = -1
-    while gammaincinv(allowed + 2, CONFIDENCE) <= expected:  # the exact Poisson bound
+    while (
+        scipy.special.gammaincinv(allowed + 2, CONFIDENCE) <= expected
+    ):  # the exact Poisson bound
         allowed += 1
     return allowed
 

@@ -11,7 +11,7 @@ The same move reads alike in most of them: to first order PSI = 2 KL = 8 JS =
 """
 
 import numpy as np
-from scipy.special import rel_entr
+import scipy
 
 from monitors.summaries.summary import Floats
 
@@ -118,7 +118,7 @@ def kl(p: Floats, q: Floats) -> Floats:
     array([0.1438])
     """
     # Rounding must not make a distance negative.
-    found: Floats = np.maximum(rel_entr(p, q).sum(axis=-1), 0.0)
+    found: Floats = np.maximum(scipy.special.rel_entr(p, q).sum(axis=-1), 0.0)
     return found
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaincc
+import scipy
 
 from monitors.statistics.distances import psi, shares, smoothed
 from monitors.summaries.summary import Floats
@@ -89,7 +89,9 @@ def moved(current: Floats, reference: Floats) -> Moved:
     scale = (1 / now.sum() + 1 / before.sum()) * mean * (1 + unlike)
     freedom = len(effects) / (1 + unlike)
     return Moved(
-        psi=apart, design_effect=mean, p=float(gammaincc(freedom / 2, apart / scale / 2))
+        psi=apart,
+        design_effect=mean,
+        p=float(scipy.special.gammaincc(freedom / 2, apart / scale / 2)),
     )
 
 

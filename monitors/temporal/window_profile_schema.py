@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from monitors.summaries.summary import Edges, Floats, Ints
 
@@ -145,7 +145,9 @@ class Joint:
             bits = np.random.Philox(int.from_bytes(seed[:8], "little"))
             raw = bits.random_raw(MAX_STEPS * N_FREQUENCIES).astype(np.float64)
             found.append(
-                ndtri((raw + 0.5) / 2.0**64).reshape(MAX_STEPS, N_FREQUENCIES)[: self.steps]
+                scipy.special.ndtri((raw + 0.5) / 2.0**64).reshape(MAX_STEPS, N_FREQUENCIES)[
+                    : self.steps
+                ]
             )
         waves: Floats = np.concatenate(found) / np.sqrt(len(self.names) * self.steps)
         return waves

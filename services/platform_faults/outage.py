@@ -8,8 +8,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-import httpx
-from deltalake.exceptions import DeltaError, SchemaMismatchError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -17,16 +15,7 @@ from db.payload_files import PayloadGone
 from db.session import is_outage as is_database_outage
 from lake.storage import LakeAstray
 
-_OUTAGES = (
-    OSError,
-    MemoryError,
-    PoolTimeout,
-    httpx.TransportError,
-    LakeAstray,
-    # Few errors of deltalake have a type of their own: a lake that is not there raises a
-    # `TableNotFoundError`, an `OSError` or just a `DeltaError`, by when it went.
-    DeltaError,
-)
+_OUTAGES = (OSError, MemoryError, PoolTimeout, LakeAstray)
 MAX_LENGTH = 300  # characters of a stored cause
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of deltalake's messages
 
@@ -84,6 +73,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_one(error: BaseException) -> bool:
+    # Imported here: a process without errors may need neither.
+    import httpx
+    from deltalake.exceptions import DeltaError, SchemaMismatchError
+
     match error:
         case DBAPIError():
             return error.connection_invalidated or is_database_outage(error)
@@ -91,5 +84,7 @@ def _is_one(error: BaseException) -> bool:
             return is_database_outage(error)
         case SchemaMismatchError() | PayloadGone():
             return False
+        # Few errors of deltalake have a type of their own: a lake that is not there raises a
+        # `TableNotFoundError`, an `OSError` or just a `DeltaError`, by when it went.
         case _:
-            return isinstance(error, _OUTAGES)
+            return isinstance(error, (*_OUTAGES, httpx.TransportError, DeltaError))

@@ -112,10 +112,14 @@ def test_a_plug_in_of_ours_imports_what_its_distribution_names(folder: Path) -> 
 
 
 @cache
-def loaded(*entrances: str) -> set[str]:
-    """Return the modules of a process that imports these."""
+def loaded(*entrances: str, then: str = "") -> set[str]:
+    """Return the modules of a process that imports these, and executes a statement."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {', '.join(entrances)}; print(*sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            f"import sys, {', '.join(entrances)}; {then or 'pass'}; print(*sys.modules)",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -127,6 +131,19 @@ def loaded(*entrances: str) -> set[str]:
 
 def test_serving_never_loads_the_training_stack() -> None:
     assert {"torch", "evidently", "pandas"} & loaded("api.main", "web.pages") == set()
+
+
+def test_an_api_at_rest_holds_no_library_that_only_some_requests_need() -> None:
+    """Each is 4 to 40 MB and up to 0.2 s of CPU: the first request that needs it imports it."""
+    later = {"alembic", "deltalake", "pyarrow.dataset", "pyarrow.fs", "pyarrow.parquet"}
+    later |= {"httpx", "scipy.special", "pyarrow.csv"}
+    begun = "cli.roles.load_ahead()"
+    assert later & loaded("api.main", "cli.roles", then=begun) == set()
+    assert "pandas" not in loaded("api.main", "cli.roles", then=begun)
+
+
+def test_a_help_text_loads_neither_arrow_nor_the_database() -> None:
+    assert {"numpy", "pyarrow", "sqlalchemy", "fastapi"} & loaded("cli.main") == set()
 
 
 def test_no_process_loads_all_laws_of_statistics() -> None:

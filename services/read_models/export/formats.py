@@ -7,8 +7,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from lake.lists import child
 
@@ -90,8 +88,12 @@ def encoded(tables: Iterable[pa.Table], columns: pa.Schema, form: Format) -> Ite
 def _writer(sink: _Sink, columns: pa.Schema, form: Format) -> Any:
     target = pa.PythonFile(sink, mode="w")
     if form is Format.CSV:
+        import pyarrow.csv
+
         return pyarrow.csv.CSVWriter(target, columns)
     if form is Format.PARQUET:
+        import pyarrow.parquet
+
         return pyarrow.parquet.ParquetWriter(target, columns, compression="zstd")
     return pa.ipc.new_stream(target, columns)
 
