@@ -126,6 +126,8 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
         if engine.dialect.name != "sqlite":
             tables = (
                 "inbox",
+                "inbox_payload",
+                "inbox_payload_second",
                 "quarantine",
                 "pending_event",
                 "segment",

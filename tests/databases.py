@@ -14,8 +14,9 @@ from db.base import Base
 from db.migrate import upgrade
 from db.session import connect
 
-# Of a test that does not run on PostgreSQL.
+# Of a test that runs on one database only.
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 # A table comes after those to which it refers.
 TABLES = [table.name for table in Base.metadata.sorted_tables]

@@ -13,10 +13,8 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-OPTIONS = (
-    "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-    "-c full_page_writes=off -c max_connections=60"
-)
+OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=60"
+UNFLUSHED = "-c fsync=off -c full_page_writes=off"  # what the machine may lose when it fails
 HASTY = "-c synchronous_commit=off"  # what was committed may go when the server is killed
 
 
@@ -90,12 +88,14 @@ class Server:
 
 
 @contextmanager
-def started(*, durable: bool = False) -> Iterator[Server]:
+def started(*, durable: bool = False, flushed: bool = False) -> Iterator[Server]:
     """Start a server on a free port, yield it, stop it.
 
-    A durable one keeps what was committed even when it is killed.
+    A durable one keeps what was committed even when it is killed, one that is flushed also
+    when the machine fails, as in production.
     """
     options = OPTIONS if durable else f"{OPTIONS} {HASTY}"
+    options = options if flushed else f"{options} {UNFLUSHED}"
     home = Path(tempfile.mkdtemp(prefix="seqwatch-postgres-"))
     owner = _unprivileged()
     found = programs()

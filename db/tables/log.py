@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKey, Index, LargeBinary
+from sqlalchemy import ForeignKey, Index, LargeBinary, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.schema.rows import Kind, Stage
@@ -33,7 +33,7 @@ class Inbox(Base):
     fold: it is the order in which the lake takes them, and it is dense even
     where ids become visible out of order (PostgreSQL sequences). `file` names the
     file beside the database in which the stream lies (`db.payload_files`); without
-    one it is in `inbox_payload`.
+    one it is in `inbox_payload` or, if `in_second`, in `inbox_payload_second`.
     """
 
     __tablename__ = "inbox"
@@ -47,12 +47,24 @@ class Inbox(Base):
     received_at: Mapped[datetime]
     group_no: Mapped[int | None]
     file: Mapped[str | None]
+    in_second: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class InboxPayload(Base):
     """What an entry of the inbox holds: apart, so that nobody reads it who only counts."""
 
     __tablename__ = "inbox_payload"
+
+    entry_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("inbox.id", ondelete="CASCADE"), primary_key=True
+    )
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SecondInboxPayload(Base):
+    """As `InboxPayload`, in turn with it: `db.payload_tables`."""
+
+    __tablename__ = "inbox_payload_second"
 
     entry_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("inbox.id", ondelete="CASCADE"), primary_key=True

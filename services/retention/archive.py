@@ -28,7 +28,7 @@ from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
-from db import payload_files
+from db import payload_files, payload_tables
 from db.queries import models, summaries
 from db.queries.log import archiving, positions
 from db.queries.log.positions import Batch
@@ -75,8 +75,10 @@ def archive_all(
         Rows wait so long, unless `ENOUGH` bytes do: each append makes a file.
     """
     payload_files.sweep(sessions)  # of the last time: who read them then has them by now
+    payload_tables.truncate_emptied(sessions)
     with read_only(sessions) as session:
-        streams = archiving.waiting(session, now - after, now, ENOUGH)
+        since = now if payload_tables.is_to_be_emptied(session, now) else now - after
+        streams = archiving.waiting(session, since, now, ENOUGH)
 
     def act(model_id: UUID, kind: Kind) -> int:
         try:

@@ -10,9 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind, Stage
-from db import payload_files
+from db import payload_files, payload_tables
 from db.base import Base
-from db.tables import Inbox, InboxPayload, Receipt, SetAside
+from db.tables import Inbox, InboxPayload, Receipt, SecondInboxPayload, SetAside
 
 # A model's last sign of life is for people: no need to write it with each commit,
 # and to wait for the fold, which holds the same row.
@@ -48,7 +48,15 @@ _SIGN_OF_LIFE = _moved_to_now(_MODEL.c.last_received_at)
 _ARRIVAL = _moved_to_now(_MODEL.c.last_arrival_at)
 _INBOX = Base.metadata.tables["inbox"]
 _ADD_ENTRY = insert(_INBOX).returning(_INBOX.c.id)
-_ADD_PAYLOAD = insert(Base.metadata.tables["inbox_payload"])
+# By `in_second`.
+_PAYLOADS: dict[bool, type[InboxPayload] | type[SecondInboxPayload]] = {
+    False: InboxPayload,
+    True: SecondInboxPayload,
+}
+_ADD_PAYLOAD = {
+    in_second: insert(Base.metadata.tables[table.__tablename__])
+    for in_second, table in _PAYLOADS.items()
+}
 _ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
 
@@ -80,9 +88,11 @@ def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
 def add_entry(session: Session, entry: dict[str, Any], content: bytes | None) -> None:
     """Insert a row of the inbox with its payload; None for one that lies in its file."""
     connection = session.connection()
-    entry_id = connection.execute(_ADD_ENTRY, entry).scalar_one()
+    in_second = payload_tables.is_turn_of_second(session, entry["received_at"])
+    entry_id = connection.execute(_ADD_ENTRY, {**entry, "in_second": in_second}).scalar_one()
     if content is not None:
-        connection.execute(_ADD_PAYLOAD, {"entry_id": entry_id, "content": content})
+        given = {"entry_id": entry_id, "content": content}
+        connection.execute(_ADD_PAYLOAD[in_second], given)
 
 
 def contents(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
@@ -90,18 +100,23 @@ def contents(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
 
     Raises
     ------
-    FileNotFoundError
+    PayloadGone
         If the archive has let go of one since the caller saw it.
     """
-    rows = session.execute(
-        select(Inbox.id, Inbox.file, InboxPayload.content)
-        .outerjoin(InboxPayload, InboxPayload.entry_id == Inbox.id)
-        .where(Inbox.id.in_(ids))
-    )
-    return {
-        row.id: row.content if row.file is None else payload_files.read(session, row.file)
-        for row in rows
+    entry = select(Inbox.id, Inbox.file, Inbox.in_second).where(Inbox.id.in_(ids))
+    rows = session.execute(entry).all()
+    found = {
+        row.id: payload_files.read(session, row.file) for row in rows if row.file is not None
     }
+    # Only a table that holds one of them: the other may be truncated meanwhile.
+    for in_second, table in _PAYLOADS.items():
+        held = [row.id for row in rows if row.file is None and row.in_second == in_second]
+        if held:
+            content = select(table.entry_id, table.content).where(table.entry_id.in_(held))
+            found |= {row.entry_id: row.content for row in session.execute(content)}
+    if len(found) < len(rows):  # a truncated table is empty for old states, too
+        raise payload_files.PayloadGone("payloads of the inbox were archived")
+    return found
 
 
 def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:

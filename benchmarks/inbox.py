@@ -1,0 +1,182 @@
+"""The inbox on PostgreSQL: ingest beside SQLite, lock waits, and disk space after a backlog.
+
+Three figures. Arrow ingest on both databases in turn, and the ratio of the medians. Then a
+backlog is sent to PostgreSQL, and three workers fold and archive it while batches go on to
+arrive: the longest wait for a lock among samples of `pg_locks`, and how long after the backlog
+was drained the tables of the inbox were small again. The server flushes each commit.
+`python -m benchmarks.inbox --help`; ten minutes.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from benchmarks.bar import Bar, report
+from benchmarks.ingest import N_ROWS, server, shape
+from benchmarks.load import load, load_at
+from tests.postgres import started
+
+BAR_RATIO = 0.5
+BAR_WAIT = 100.0  # ms
+BAR_SECONDS = 600.0
+N_WORKERS = 3
+SMALL = 50 * 10**6  # bytes of the inbox
+RATE = 20  # requests of `N_ROWS` a second while the backlog is drained
+PATIENCE = 1_200.0  # seconds
+SIZE = "SELECT " + " + ".join(
+    f"pg_total_relation_size('{table}')"
+    for table in ("inbox", "inbox_payload", "inbox_payload_second")
+)
+WAITING = "SELECT coalesce(sum(n_bytes), 0) FROM inbox"
+LONGEST_WAIT = """
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - waitstart)), 0)
+FROM pg_locks WHERE NOT granted
+"""
+
+
+class Waits:
+    """The longest waits for a lock, sampled by a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.samples: list[float] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> "Waits":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._stop.wait(0.01):
+                row = connection.execute(LONGEST_WAIT).fetchone()
+                assert row is not None
+                self.samples.append(1000 * float(row[0]))
+
+
+def ingest_rate(folder: Path, url: str | None, seconds: float) -> float:
+    """Return the rows per second that an API on a new database acknowledges."""
+    arrow = shape("Arrow, 1,000 rows", N_ROWS, 64)
+    with server(folder, url) as (port, token, _):
+        measured = load(arrow, port, token, seconds=seconds)
+    return len(measured.latencies) * arrow.n_rows / measured.seconds
+
+
+@contextmanager
+def workers(folder: Path, url: str) -> Iterator[None]:
+    """Run three workers."""
+    given = {
+        **os.environ,
+        "SEQWATCH_DATABASE_URL": url,
+        "SEQWATCH_LAKE": str(folder / "lake"),
+        "SEQWATCH_ARTIFACTS": str(folder / "artifacts"),
+    }
+    command = [sys.executable, "-m", "cli.main", "worker"]
+    running = [
+        subprocess.Popen(command, env=given, stderr=subprocess.DEVNULL)
+        for _ in range(N_WORKERS)
+    ]
+    try:
+        yield
+    finally:
+        for worker in running:
+            worker.terminate()
+        for worker in running:
+            worker.wait(timeout=90)
+
+
+def drain(folder: Path, url: str, backlog_bytes: int) -> None:
+    """Send a backlog, let three workers drain it, and print the bars of waits and size."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    arrow = shape("Arrow, 1,000 rows", N_ROWS, 16)
+    stop = threading.Event()
+
+    def go_on(port: int, token: str) -> None:
+        while not stop.is_set():
+            load_at(arrow, port, token, rate=RATE, seconds=5)
+
+    with (
+        server(folder, url) as (port, token, _),
+        psycopg.connect(plain, autocommit=True) as connection,
+    ):
+
+        def read(query: str) -> int:
+            row = connection.execute(query).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        while read(SIZE) < backlog_bytes:
+            load(arrow, port, token, seconds=2)
+        most = read(WAITING)
+        print(f"backlog {most / 1e6:.0f} MB, tables of the inbox {read(SIZE) / 1e6:.0f} MB")
+        sending = threading.Thread(target=go_on, args=(port, token))
+        with Waits(plain) as waits, workers(folder, url):
+            sending.start()
+            began, drained, size = time.monotonic(), 0.0, 0
+            while time.monotonic() - began < PATIENCE:
+                waiting, size = read(WAITING), read(SIZE)
+                if not drained and waiting < most / 10:
+                    drained = time.monotonic()
+                    print(f"drained in {drained - began:.0f} s, tables {size / 1e6:.0f} MB")
+                if drained and size < SMALL:
+                    break
+                time.sleep(1)
+            took = time.monotonic() - drained
+            stop.set()
+            sending.join()
+    print(f"tables of the inbox {size / 1e6:.0f} MB; {len(waits.samples):,} samples of waits")
+    name = "inbox: longest wait for a lock, three workers"
+    report(Bar(name=name, figure=max(waits.samples), unit="ms", at_most=BAR_WAIT))
+    name = "inbox: until below 50 MB after a backlog"
+    report(Bar(name=name, figure=took, unit="s", at_most=BAR_SECONDS))
+
+
+def main() -> None:
+    """Print three bars."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--backlog", type=int, default=400, help="MB of the inbox")
+    given = parser.parse_args()
+    on_sqlite, on_postgres = [], []
+    with started(durable=True, flushed=True) as postgres:
+        for no in range(given.rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                on_sqlite.append(ingest_rate(Path(folder), None, given.seconds))
+                url = _new_database(postgres.url, f"round_{no}")
+                on_postgres.append(ingest_rate(Path(folder), url, given.seconds))
+            print(f"SQLite {on_sqlite[-1]:,.0f}, PostgreSQL {on_postgres[-1]:,.0f} rows/s")
+        ratio = statistics.median(on_postgres) / statistics.median(on_sqlite)
+        name = "inbox: Arrow ingest, PostgreSQL to SQLite"
+        report(Bar(name=name, figure=ratio, unit="", at_least=BAR_RATIO))
+        with tempfile.TemporaryDirectory() as folder:
+            url = _new_database(postgres.url, "backlog")
+            drain(Path(folder), url, given.backlog * 10**6)
+
+
+def _new_database(server_url: str, name: str) -> str:
+    address = make_url(server_url)
+    plain = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return address.set(database=name).render_as_string(hide_password=False)
+
+
+if __name__ == "__main__":
+    main()
