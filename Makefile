@@ -52,6 +52,7 @@ chaos: setup ## Kill 300 times, take the ground away, move the clock, send nonse
 	for scenario in disk database store network; do \
 	  $(BIN)/python -m tests.chaos.outage $$scenario --seconds 60 || exit 1; done
 	$(BIN)/python -m tests.chaos.outage database --database postgres --seconds 60
+	$(BIN)/python -m tests.chaos.overload --database both --seconds 120
 	$(BIN)/python -m tests.chaos.surroundings --database both
 	$(BIN)/python -m tests.chaos.surroundings --database both --clock
 	$(BIN)/python -m tests.fuzz.bodies --minutes 10

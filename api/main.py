@@ -31,7 +31,7 @@ from core import __version__
 from core.settings import Settings
 from notify.sender import Sender
 from services.access.api_keys import Authenticator
-from services.access.capacity import Disks
+from services.access.capacity import BacklogLimit, Disks
 from services.access.rate_limits import BodyLimiter
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
@@ -73,6 +73,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         directory=ModelCache(sessions),
         limiter=BodyLimiter(settings.max_waiting_bytes),
         disks=Disks(settings),
+        backlog_limit=BacklogLimit(settings.max_backlog_bytes),
         sender=Sender(
             allow=settings.webhook_allow,
             timeout=settings.webhook_timeout,
@@ -82,7 +83,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     committer = Committer(
         sessions,
         max_rows=settings.max_rows,
-        max_backlog_bytes=settings.max_backlog_bytes,
+        backlog_limit=parts.backlog_limit,
         limiter=parts.limiter,
         disks=parts.disks,
     )

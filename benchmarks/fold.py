@@ -110,12 +110,9 @@ def platform(of: Contract) -> Iterator[tuple[sessionmaker[Session], UUID, Path]]
 
 
 def measure(
-    title: str, shape: tuple[int, int, int], n: int, length: int, limits: tuple[int, int]
-) -> None:
-    """Print how many rows a second are folded and archived, and hold them against the limits.
-
-    Limits are per CPU second, and half of what two quiet machines gave.
-    """
+    title: str, shape: tuple[int, int, int], n: int, length: int
+) -> tuple[float, float]:
+    """Print and return how many rows per CPU second are folded, and archived."""
     of, horizon = contract(*shape), shape[2] if length > 1 else 0
     with platform(of) as (sessions, model_id, lake):
         for seed in range(max(n // ENTRY, 1)):
@@ -132,10 +129,30 @@ def measure(
             f"archive {archived / lake_wall:9,.0f} rows/s "
             f"({archived / lake_cpu:9,.0f} per CPU s)"
         )
-    for step, rate, limit in zip(
-        ("fold", "archive"), (folded / fold_cpu, archived / lake_cpu), limits, strict=True
-    ):
+    return folded / fold_cpu, archived / lake_cpu
+
+
+def hold(
+    title: str, shape: tuple[int, int, int], n: int, length: int, limits: tuple[int, int]
+) -> None:
+    """Measure, and hold the rates against limits: half of what two quiet machines gave."""
+    rates = measure(title, shape, n, length)
+    for step, rate, limit in zip(("fold", "archive"), rates, limits, strict=True):
         report(Bar(name=f"{step}: {title}", figure=rate, unit="rows/CPU s", at_least=limit))
+
+
+def carried() -> None:
+    """Print how many rows one core folds and archives, by features (docs/limits.md)."""
+    for n_features in (8, 32, 128):
+        title = f"{n_features} features x 1 step"
+        rates = [
+            measure(title, (n_features, 1, 24), 1_600_000 // n_features, 1) for _ in range(3)
+        ]
+        fold, archive = (max(each) for each in zip(*rates, strict=True))
+        both = 1 / (1 / fold + 1 / archive)
+        print(
+            f"{title}: {both:,.0f} rows per CPU s, {both * 86_400 / 2:.2g} a day at half load"
+        )
 
 
 def measure_summaries(hours: int, n: int = 100_000, n_features: int = 10) -> None:
@@ -189,14 +206,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--memory", action="store_true", help="nothing but memory")
+    parser.add_argument("--carried", action="store_true", help="rows by features, and no bar")
     given = parser.parse_args()
+    if given.carried:
+        carried()
+        return
     if given.memory:
         measure_memory()
         return
     n = given.rows
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as for the bar
-    measure("8 features x 1 step, no output", (8, 1, 24), n, 1, (300_000, 220_000))
-    measure("7 channels x 6 steps, 24 x 7 ahead", (7, 7, 24), n // 10, 6, (50_000, 40_000))
+    hold("8 features x 1 step, no output", (8, 1, 24), n, 1, (300_000, 220_000))
+    hold("7 channels x 6 steps, 24 x 7 ahead", (7, 7, 24), n // 10, 6, (50_000, 40_000))
     for hours in (1, 24, 90 * 24):
         measure_summaries(hours)
     # A process of its own: the rest has held more.

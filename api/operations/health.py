@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alerts.platform import PlatformFault
 from api.server.dependencies import NowDep, PlatformDep
 from db.session import read_only
-from services.access.capacity import backlog, shortages
+from services.access.capacity import backlog, reached
 from services.platform_faults import platform_alerts
 
 router = APIRouter(tags=["health"])
@@ -37,11 +37,12 @@ def ready(parts: PlatformDep, now: NowDep) -> Response:
             waiting = backlog(session, now)
             kinds.update(alert.kind for alert in platform_alerts.open_alerts(session))
     except SQLAlchemyError:  # its message may hold an address: it is in the log
-        short = ["the database does not answer, or does not bear our schema"]
+        reasons = ["the database does not answer, or does not bear our schema"]
     else:
-        short = shortages(parts.settings, parts.disks, waiting)
-    if short:
-        reasons = "".join(f"not ready: {reason}\n" for reason in short)
-        return Response(reasons, status_code=503, media_type="text/plain")
+        limits = reached(parts.settings, parts.disks, parts.backlog_limit, waiting)
+        reasons = [*limits.values()]
+    if reasons:
+        why = "".join(f"not ready: {reason}\n" for reason in reasons)
+        return Response(why, status_code=503, media_type="text/plain")
     degraded = "".join(f"degraded: {n} {kind.value}\n" for kind, n in sorted(kinds.items()))
     return Response(f"ready\n{degraded}", media_type="text/plain")

@@ -30,7 +30,7 @@ def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -
     """Answer one scrape; the key must give access to all models."""
     api_keys.require(who, Scope.READ)
     installation = CollectorRegistry()
-    of_here = capacity(parts.settings, parts.disks, session, now)
+    of_here = capacity(parts.settings, parts.disks, parts.backlog_limit, session, now)
     installation.register(_Read([*gauges(session, now), *of_here]))
     text = generate_latest(REGISTRY) + generate_latest(installation)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

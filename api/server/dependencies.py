@@ -19,7 +19,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Scope
 from notify.sender import Sender
 from services.access.api_keys import Authenticator, Caller, audit, require, token_in
-from services.access.capacity import Disks
+from services.access.capacity import BacklogLimit, Disks
 from services.access.rate_limits import BodyLimiter
 from services.models.registry import Entry, ModelCache
 
@@ -34,6 +34,7 @@ class Platform:
     directory: ModelCache
     limiter: BodyLimiter
     disks: Disks
+    backlog_limit: BacklogLimit
     sender: Sender
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +26,14 @@ RELIEVED = 0.9  # times the largest backlog: the limit is lifted
 SHARE_ASIDE = 0.25  # times the largest backlog, for one stream that is set aside
 
 FreeBytes = Callable[[Path], int]
+
+
+class Limit(StrEnum):
+    """A limit of the installation, by the name of its setting."""
+
+    FREE_BYTES = "min_free_bytes"
+    BACKLOG_BYTES = "max_backlog_bytes"
+    BACKLOG_AGE = "max_backlog_age"
 
 
 def free_bytes(path: Path) -> int:
@@ -105,15 +114,31 @@ def backlog(session: Session, now: datetime) -> Backlog:
     return Backlog(n_bytes=n_bytes, age=max(age, timedelta(0)))
 
 
-def is_full(n_bytes: int, most: int, was_full: bool) -> bool:
-    """Return whether the backlog is over its limit, or not yet 10 % below it again.
+class BacklogLimit:
+    """Whether the backlog is over its limit, or not yet 10 % below it again.
+
+    Ingest, `/ready` and `/metrics` of a process share one: they always agree.
+
+    Parameters
+    ----------
+    most
+        The largest backlog, in bytes.
 
     Examples
     --------
-    >>> [is_full(n, 100, was_full) for n, was_full in ((101, False), (95, True), (89, True))]
-    [True, True, False]
+    >>> limit = BacklogLimit(100)
+    >>> [limit.note(n_bytes) for n_bytes in (100, 101, 95, 89, 95)]
+    [False, True, True, False, False]
     """
-    return n_bytes > most * (RELIEVED if was_full else 1.0)
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.is_full = False
+
+    def note(self, n_bytes: int) -> bool:
+        """Note the size of the backlog, and return `is_full`."""
+        self.is_full = n_bytes > self.most * (RELIEVED if self.is_full else 1.0)
+        return self.is_full
 
 
 def full_aside(waiting: inbox.Backlog, most: int) -> frozenset[tuple[UUID, Kind]]:
@@ -137,18 +162,22 @@ def full_aside(waiting: inbox.Backlog, most: int) -> frozenset[tuple[UUID, Kind]
     )
 
 
-def shortages(settings: Settings, disks: Disks, waiting: Backlog) -> list[str]:
-    """Return a message for each limit because of which nothing more is accepted."""
-    messages = [disks.low()]
-    if waiting.n_bytes > settings.max_backlog_bytes:
-        messages.append(
-            f"{waiting.n_bytes} bytes wait for the archive: "
-            f"more than SEQWATCH_MAX_BACKLOG_BYTES ({settings.max_backlog_bytes})"
+def reached(
+    settings: Settings, disks: Disks, backlog_limit: BacklogLimit, waiting: Backlog
+) -> dict[Limit, str]:
+    """Return a message for each limit that is reached."""
+    messages = {}
+    if low := disks.low():
+        messages[Limit.FREE_BYTES] = low
+    if backlog_limit.note(waiting.n_bytes):
+        messages[Limit.BACKLOG_BYTES] = (
+            f"{waiting.n_bytes} bytes wait for the archive: SEQWATCH_MAX_BACKLOG_BYTES "
+            f"({backlog_limit.most}) is reached; batches are taken again below {RELIEVED:.0%}"
         )
     if waiting.age > settings.max_backlog_age:
         most = settings.max_backlog_age.total_seconds()
-        messages.append(
+        messages[Limit.BACKLOG_AGE] = (
             f"rows have waited {waiting.age.total_seconds():.0f} s for the archive: "
             f"longer than SEQWATCH_MAX_BACKLOG_AGE ({most:.0f} s)"
         )
-    return [each for each in messages if each]
+    return messages

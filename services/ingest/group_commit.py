@@ -20,7 +20,7 @@ from core.errors import AppError, Busy, NotFound, TooLarge, TooMany
 from core.schema.rows import Kind
 from db.queries.log import inbox
 from db.session import read_only, unit_of_work
-from services.access.capacity import Disks, full_aside, is_full
+from services.access.capacity import BacklogLimit, Disks, full_aside
 from services.access.rate_limits import Allowed, BodyLimiter, Reservation
 from services.ingest import metrics
 from services.ingest.batch import Accepted, Batch
@@ -80,9 +80,9 @@ class Committer:
         Sessions of the database.
     max_rows
         Limit for one batch.
-    max_backlog_bytes
-        Above this size of the inbox nothing more is accepted, so that a broken
-        archive does not fill the disk.
+    backlog_limit
+        While it is reached nothing more is accepted, so that a broken archive
+        does not fill the disk.
     clock
         Returns the time at which a group is received.
     limiter
@@ -96,14 +96,14 @@ class Committer:
         sessions: sessionmaker[Session],
         *,
         max_rows: int,
-        max_backlog_bytes: int,
+        backlog_limit: BacklogLimit,
         clock: Callable[[], datetime] = utcnow,
         limiter: BodyLimiter | None = None,
         disks: Disks | None = None,
     ) -> None:
         self._sessions = sessions
         self._max_rows = max_rows
-        self._max_backlog_bytes = max_backlog_bytes
+        self._backlog_limit = backlog_limit
         self._clock = clock
         # A SimpleQueue, not a condition: `put` does not switch to the other thread
         # while the event loop runs.
@@ -112,7 +112,6 @@ class Committer:
         metrics.WAITING_BYTES.set_function(lambda: self._limiter.n_bytes)
         self._disks = disks
         self._n_last = 0
-        self._is_full = False
         self._full_aside = frozenset[tuple[UUID, Kind]]()
         self._backlog_read_at = -BACKLOG_EVERY
         self._lock = Lock()
@@ -153,7 +152,7 @@ class Committer:
         low = self._disks.low() if self._disks is not None else None
         if low is not None:
             raise Busy(low, retry_after=DISK_SECONDS)
-        if self._is_full:
+        if self._backlog_limit.is_full:
             raise Busy("the inbox is full: the archive is behind", BACKLOG_EVERY)
         return self._limiter.admit(key_id, allowed)
 
@@ -322,9 +321,8 @@ class Committer:
         try:
             with read_only(self._sessions) as session:
                 waiting = inbox.backlog(session)
-            most = self._max_backlog_bytes
-            self._is_full = is_full(waiting.n_bytes, most, self._is_full)
-            self._full_aside = full_aside(waiting, most)
+            self._backlog_limit.note(waiting.n_bytes)
+            self._full_aside = full_aside(waiting, self._backlog_limit.most)
         except (OperationalError, InterfaceError) as error:
             log.warning("the size of the inbox is not known: %s", error.orig)
 

@@ -36,7 +36,7 @@ from db.tables.queue import RunStatus
 from monitors import registry
 from monitors.detail import Detail
 from monitors.false_alarms.false_alarm_rate import Achieved
-from services.access.capacity import Disks, backlog, shortages
+from services.access.capacity import BacklogLimit, Disks, Limit, backlog, reached
 from services.platform_faults import platform_alerts
 from services.read_models.overview.monitor_status import (
     StatusDetail,
@@ -109,7 +109,11 @@ def _set_aside(session: Session) -> GaugeMetricFamily:
 
 
 def capacity(
-    settings: Settings, disks: Disks, session: Session, now: datetime
+    settings: Settings,
+    disks: Disks,
+    backlog_limit: BacklogLimit,
+    session: Session,
+    now: datetime,
 ) -> Iterator[GaugeMetricFamily]:
     """Read what this process sees of the room that is left."""
     free = GaugeMetricFamily(
@@ -118,9 +122,15 @@ def capacity(
     for store, n_bytes in disks.free().items():
         free.add_metric([store], float(n_bytes))
     yield free
-    short = shortages(settings, disks, backlog(session, now))
+    found = reached(settings, disks, backlog_limit, backlog(session, now))
+    limits = GaugeMetricFamily(
+        "seqwatch_limit_reached", "1 while a limit is reached, else 0.", labels=["limit"]
+    )
+    for limit in Limit:
+        limits.add_metric([limit.value], float(limit in found))
+    yield limits
     yield GaugeMetricFamily(
-        "seqwatch_ready", "1 while batches are taken, else 0.", value=float(not short)
+        "seqwatch_ready", "1 while batches are taken, else 0.", value=float(not found)
     )
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.chaos import outage, storm
+from tests.chaos import outage, overload, storm
 from tests.chaos.audit import Check
 
 pytestmark = pytest.mark.slow
@@ -35,3 +35,8 @@ def test_nothing_is_lost_or_doubled_however_often_it_is_killed(database: str) ->
 )
 def test_nothing_is_lost_when_the_ground_is_taken_away(scenario: str, database: str) -> None:
     assert wrong(outage.run(scenario, database, seconds=6, rate=200)) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_nothing_is_lost_when_twice_as_much_is_sent_as_can_be_kept(database: str) -> None:
+    assert wrong(overload.run(database, seconds=15, rate=2_000)) == []

@@ -14,6 +14,7 @@ from core.terms import Terms
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Receipt
 from services.access.api_keys import create_key
+from services.access.capacity import BacklogLimit
 from services.ingest import Accepted, Batch, Committer, Feed, Format
 from tests.ingest.conftest import CONTRACT, PREDICTIONS, Stored, answered, as_json, prediction
 from tests.problems import error_of
@@ -133,7 +134,9 @@ class Sender:
     def __init__(
         self, sessions: sessionmaker[Session], model: str, max_backlog_bytes: int = 10**9
     ) -> None:
-        self.committer = Committer(sessions, max_rows=100, max_backlog_bytes=max_backlog_bytes)
+        self.committer = Committer(
+            sessions, max_rows=100, backlog_limit=BacklogLimit(max_backlog_bytes)
+        )
         with read_only(sessions) as session:
             self.model_id = session.scalars(select(Model.id).where(Model.name == model)).one()
         self.answers: list[Future[Accepted]] = []

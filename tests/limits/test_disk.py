@@ -19,7 +19,7 @@ from core.settings import Settings
 from db.session import connect, unit_of_work
 from db.tables import Inbox, Model, Scope
 from services.access.api_keys import create_key
-from services.access.capacity import Backlog, Disks, is_full, shortages
+from services.access.capacity import Backlog, BacklogLimit, Disks, reached
 from tests.ingest.conftest import CONTRACT, as_json, prediction
 from tests.streams import waiting_rows
 
@@ -79,12 +79,15 @@ def test_only_disks_that_can_be_seen_from_here_are_watched() -> None:
 def test_what_is_short_is_reported_in_words(waiting: Backlog, begins: list[str]) -> None:
     settings = Settings(max_backlog_bytes=2**20, max_backlog_age=timedelta(minutes=1))
     disk = Disk(2**40)
-    found = shortages(settings, Disks(settings, disk.read_free, disk.clock), waiting)
-    assert [each[: len(begin)] for each, begin in zip(found, begins, strict=True)] == begins
+    disks = Disks(settings, disk.read_free, disk.clock)
+    found = reached(settings, disks, BacklogLimit(settings.max_backlog_bytes), waiting)
+    texts = found.values()
+    assert [each[: len(begin)] for each, begin in zip(texts, begins, strict=True)] == begins
 
 
 def test_a_backlog_is_full_until_it_is_well_below() -> None:
-    assert [is_full(n, 100, True) for n in (101, 91, 90)] == [True, True, False]
+    limit = BacklogLimit(100)
+    assert [limit.note(n) for n in (101, 91, 90)] == [True, True, False]
 
 
 @pytest.fixture
@@ -107,7 +110,9 @@ def test_while_a_disk_is_low_batches_are_refused_before_they_are_read(
         assert ready.status_code == 503
         assert ready.text.startswith("not ready: the disk of the database is nearly full")
         assert str(tmp_path) not in ready.text
-        assert "\nseqwatch_ready 0.0\n" in client.get("/metrics").text
+        scraped = client.get("/metrics").text
+        assert "\nseqwatch_ready 0.0\n" in scraped
+        assert '\nseqwatch_limit_reached{limit="min_free_bytes"} 1.0\n' in scraped
 
 
 @LITE
