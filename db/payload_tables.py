@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.session import unit_of_work
 
 TABLES = ("inbox_payload", "inbox_payload_second")
-TURN = timedelta(minutes=3)  # several archives: a table is empty before its next turn
+TURN = timedelta(minutes=4)  # several archives: a table is empty before its next turn
 WORTHWHILE = 16 * 2**20  # bytes; a smaller table is left as it is
 N_TRIES, PAUSE_SECONDS = 20, 0.02  # for a moment in which no transaction uses a table
 LOCK_NOT_AVAILABLE = "55P03"
