@@ -40,8 +40,12 @@ SIZE = "SELECT " + " + ".join(
 )
 WAITING = "SELECT coalesce(sum(n_bytes), 0) FROM inbox"
 LONGEST_WAIT = """
-SELECT coalesce(max(extract(epoch FROM clock_timestamp() - waitstart)), 0)
-FROM pg_locks WHERE NOT granted
+SELECT extract(epoch FROM clock_timestamp() - waitstart), locktype, mode, waiting.query,
+  blocking.query, blocking.state
+FROM pg_locks
+JOIN pg_stat_activity AS waiting USING (pid)
+JOIN pg_stat_activity AS blocking ON blocking.pid = ANY (pg_blocking_pids(pg_locks.pid))
+WHERE NOT granted ORDER BY waitstart LIMIT 1
 """
 
 
@@ -49,7 +53,7 @@ class Waits:
     """The longest waits for a lock, sampled by a thread of its own."""
 
     def __init__(self, url: str) -> None:
-        self.samples: list[float] = []
+        self.samples: list[tuple[float, str]] = []
         self._url = url
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
@@ -66,8 +70,8 @@ class Waits:
         with psycopg.connect(self._url, autocommit=True) as connection:
             while not self._stop.wait(0.01):
                 row = connection.execute(LONGEST_WAIT).fetchone()
-                assert row is not None
-                self.samples.append(1000 * float(row[0]))
+                waited, *what = row or (0.0,)
+                self.samples.append((1000 * float(waited or 0), " | ".join(map(str, what))))
 
 
 def ingest_rate(folder: Path, url: str | None, seconds: float) -> float:
@@ -141,8 +145,10 @@ def drain(folder: Path, url: str, backlog_bytes: int) -> None:
             stop.set()
             sending.join()
     print(f"tables of the inbox {size / 1e6:.0f} MB; {len(waits.samples):,} samples of waits")
+    longest, what = max(waits.samples)
+    print(f"longest wait: {longest:.0f} ms: {what}")
     name = "inbox: longest wait for a lock, three workers"
-    report(Bar(name=name, figure=max(waits.samples), unit="ms", at_most=BAR_WAIT))
+    report(Bar(name=name, figure=longest, unit="ms", at_most=BAR_WAIT))
     name = "inbox: until below 50 MB after a backlog"
     report(Bar(name=name, figure=took, unit="s", at_most=BAR_SECONDS))
 

@@ -112,8 +112,8 @@ def load_ahead() -> None:
     And let Arrow keep the memory of the last bodies for the next: by default it is given
     back, and a sixth of the work of a large body was to be given it again.
 
-    Arrow looks for pandas at its first conversion, and imports it: 40 MB that no request needs.
-    It does not find it here; a plug-in that imports pandas does.
+    Arrow imports pandas at its first conversion, if it can: 40 MB that no request needs. Here
+    it cannot; a plug-in that imports pandas later can.
     """
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())

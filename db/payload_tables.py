@@ -20,6 +20,7 @@ TABLES = ("inbox_payload", "inbox_payload_second")
 TURN = timedelta(minutes=4)  # several archives: a table is empty before its next turn
 WORTHWHILE = 16 * 2**20  # bytes; a smaller table is left as it is
 N_TRIES, PAUSE_SECONDS = 20, 0.02  # for a moment in which no transaction uses a table
+LONGEST_WAIT_MS = 20  # for a vacuum, while others wait for us
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -44,8 +45,8 @@ def _size(session: Session, table: str) -> int:
 def truncate_emptied(sessions: sessionmaker[Session]) -> list[str]:
     """Give back the space of tables that have grown and hold nothing; their names.
 
-    No transaction waits for this one in vain: it takes its lock at once or not at all, and
-    the next archive tries again.
+    It takes its locks within milliseconds or not at all, so that nobody waits for it; the next
+    archive tries again.
     """
     with sessions() as session:
         if session.get_bind().dialect.name != "postgresql":
@@ -74,5 +75,7 @@ def _truncate_now(session: Session, table: str) -> bool:
     session.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT"))
     if session.scalar(holds_rows):
         return False
+    # TRUNCATE also locks where large values lie, which a vacuum may hold for minutes.
+    session.execute(text(f"SET LOCAL lock_timeout = {LONGEST_WAIT_MS}"))
     session.execute(text(f"TRUNCATE {table}"))
     return True

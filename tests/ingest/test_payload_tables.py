@@ -1,5 +1,7 @@
 """Payloads lie in two tables of PostgreSQL in turn, and an emptied one gives its space back."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pyarrow as pa
 import pytest
 from sqlalchemy import select, text
@@ -85,7 +87,23 @@ def test_a_table_in_use_is_left_alone_and_not_waited_for(
     assert truncate_emptied(sessions) == ["inbox_payload"]
 
 
-def test_who_reads_an_older_state_of_a_truncated_table_is_told_to_read_again(
+def test_a_vacuum_of_large_values_is_not_waited_for_with_the_table_locked(
+    sessions: sessionmaker[Session], settings: Settings
+) -> None:
+    filled(sessions)
+    fold_all(sessions, SECOND)
+    archive_all(sessions, settings.lake, SECOND)
+    with ThreadPoolExecutor(1) as pool, unit_of_work(sessions) as session:
+        query = "SELECT reltoastrelid::regclass FROM pg_class WHERE relname = 'inbox_payload'"
+        session.execute(text(f"SELECT FROM {session.scalar(text(query))}"))
+        trying = pool.submit(truncate_emptied, sessions)
+        done, _ = wait([trying], timeout=5)
+        session.rollback()
+    assert done == {trying}
+    assert trying.result() == ["inbox_payload_second"]
+
+
+def test_who_reads_an_older_state_of_a_truncated_table_must_read_again(
     sessions: sessionmaker[Session], settings: Settings
 ) -> None:
     filled(sessions)
