@@ -43,7 +43,6 @@ KEEP_HISTORY = {
 STATISTICS = "delta.dataSkippingStatsColumns"
 
 
-
 def statistics(kind: Kind) -> str:
     """Return the columns of which Delta's log holds the range."""
     return "at,received_at" if kind is Kind.PREDICTIONS else "target_at,until,received_at"
