@@ -30,7 +30,7 @@ from core.schema.feature import Feature
 from core.schema.rows import REFERENCE
 from core.window import Window
 from db.migrate import upgrade
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model
 from monitors.drift import input_drift, input_drift_baseline
@@ -67,7 +67,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
         session.add(model)
         session.flush()
         edges = freeze({name: rng.normal(size=5000) for name in NAMES})
-        summaries.freeze(session, model.id, edges, START)
+        summary_layouts.freeze(session, model.id, edges, START)
         for version, first, n_days in (
             (REFERENCE, 0, REFERENCE_DAYS),
             ("v1", REFERENCE_DAYS, CURRENT_DAYS),

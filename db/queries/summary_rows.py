@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.streams import Additive
 from core.window import Window
-from db.queries import summaries
+from db.queries import summary_layouts
 from db.queries.summaries import AnyStream
 from db.tables import SummaryRow
 from monitors.summaries.streams import INPUT
@@ -69,7 +69,9 @@ class SummaryRows:
     def edges(self, stream: Additive[Any] = INPUT) -> Edges | None:
         """Return the frozen edges of a stream; None before there are."""
         if stream.name not in self._edges:
-            self._edges[stream.name] = summaries.edges(self.session, self._model_id, stream)
+            self._edges[stream.name] = summary_layouts.edges(
+                self.session, self._model_id, stream
+            )
         return self._edges[stream.name]
 
     def fetch(self, wanted: Iterable[Wanted]) -> None:

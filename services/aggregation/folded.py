@@ -15,7 +15,7 @@ from core.stored import from_attributes
 from core.streams import Additive
 from db.base import Base
 from db.queries import segments as named
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.queries.log import recompute_marks, row_counters
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo import cells, sli
@@ -127,7 +127,7 @@ def frozen_of(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, Frozen]
     names = named.names_of(session, model_ids)
     return {
         model_id: from_attributes(Frozen, layouts, names=names[model_id])
-        for model_id, layouts in summaries.layouts(session, model_ids).items()
+        for model_id, layouts in summary_layouts.layouts(session, model_ids).items()
     }
 
 
@@ -152,11 +152,11 @@ def freeze(
 ) -> None:
     """Keep the edges that are new, for ever."""
     if edges.input is not None and edges.input is not before.input:
-        summaries.freeze(session, model_id, edges.input, now)
+        summary_layouts.freeze(session, model_id, edges.input, now)
     if edges.output is not None and edges.output is not before.output:
-        summaries.freeze(session, model_id, edges.output, now, OUTPUT)
+        summary_layouts.freeze(session, model_id, edges.output, now, OUTPUT)
     if edges.window_profile is not None and edges.window_profile is not before.window_profile:
-        summaries.freeze(session, model_id, edges.window_profile, now, WINDOW_PROFILE)
+        summary_layouts.freeze(session, model_id, edges.window_profile, now, WINDOW_PROFILE)
     new = {place: name for place, name in edges.names.items() if place not in before.names}
     named.give(session, model_id, new)
 

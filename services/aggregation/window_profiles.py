@@ -20,7 +20,7 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
 from core.schema.zone import Zone
 from core.window import Window
-from db.queries import models, summaries
+from db.queries import models, summaries, summary_layouts
 from db.tables import Model
 from lake.lists import Floats, Ints, fields, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
@@ -261,7 +261,7 @@ def load(
     ProfileHistory or None
         None when there were none by then.
     """
-    layout = summaries.layout(session, model_id)
+    layout = summary_layouts.layout(session, model_id)
     first = began(session, model_id, version)
     if layout is None or first is None or first >= lately.end:
         return None
@@ -280,7 +280,7 @@ def counted_of(
 ) -> InputHistory:
     """Read what rows were like inside in a window (UTC), as what is kept of input is read."""
     window = models.zone_of(model).locally(window)
-    layout = summaries.layout(session, model.id) or Layout(blocks=())
+    layout = summary_layouts.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1
     versions = [REFERENCE] if version is None else [version, REFERENCE]
@@ -296,7 +296,7 @@ def counted_of(
 
 def described(session: Session, model: Model) -> Contract:
     """Return the contract as if the figures of its rows were its features."""
-    layout = summaries.layout(session, model.id) or Layout(blocks=())
+    layout = summary_layouts.layout(session, model.id) or Layout(blocks=())
     figures: list[Feature] = []
     for block in layout.blocks:
         names = list(block.columns)

@@ -11,7 +11,7 @@ from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window, span
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.queries.summary_rows import SummaryRows
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, SLOTS, beside
@@ -90,7 +90,7 @@ def recent_hours(session: Session, model_id: UUID, days: int) -> Hourly | None:
 def grains(session: Session, model: Model, contract: Contract, window: Window) -> Grains:
     """Read the numbers of the input at the model's grain, of all versions, on a grid."""
     is_fine = contract.grain < HOUR
-    edges = summaries.edges(session, model.id)
+    edges = summary_layouts.edges(session, model.id)
     names = () if edges is None else edges.names
     rows = Window(window.start.replace(minute=0, second=0, microsecond=0), window.end)
     seen = summaries.read(session, INPUT_GRAINS if is_fine else INPUT, model.id, [rows])

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
 from monitors.baselines.segments import OUTPUT_BY_SEGMENT, SLOTS, beside
@@ -51,7 +51,7 @@ def load(
     """
     _, zone = _contract(model)
     first = began(session, model.id).get(version)
-    edges = summaries.edges(session, model.id, OUTPUT)
+    edges = summary_layouts.edges(session, model.id, OUTPUT)
     if first is None or edges is None or first >= lately.end:
         return None
     first = zone.local(first)
@@ -102,7 +102,7 @@ def counted_of(
 ) -> InputHistory:
     """Read the predictions of a version in a window (UTC), in the form of input."""
     _, zone = _contract(model)
-    edges = summaries.edges(session, model.id, OUTPUT)
+    edges = summary_layouts.edges(session, model.id, OUTPUT)
     if edges is None:
         edges = Edges(names=(), values=np.empty((0, 0)))
     n_parts, n_bins = len(edges.names), edges.values.shape[-1] + 1

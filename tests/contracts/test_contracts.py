@@ -18,7 +18,7 @@ from core.clock import utcnow
 from core.schema.contract import Contract
 from core.settings import Settings
 from core.window import Window
-from db.queries import summaries
+from db.queries import summary_layouts
 from db.session import read_only, unit_of_work
 from db.tables import MismatchDay, Model
 from lake.reading import Log
@@ -280,7 +280,7 @@ def test_a_feature_dropped_later_leaves_the_rows_that_come(
 def state(sessions: sessionmaker[Session]) -> tuple[UUID, Edges, Summary]:
     with read_only(sessions) as session:
         model_id = session.scalars(select(Model.id)).one()
-        edges = summaries.edges(session, model_id)
+        edges = summary_layouts.edges(session, model_id)
         summary = stored.whole(session, INPUT)
     assert edges is not None
     return model_id, edges, summary

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.durations import HOUR
 from core.schema.rows import Kind
 from core.window import Window
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.queries.log import positions
 from db.session import read_only
 from db.tables import Inbox, Model, Stream
@@ -191,13 +191,13 @@ def test_enough_input_freezes_the_edges_at_once_and_for_ever(
     send(sessions, model_id, prediction(START, features=features))
     assert fold_all(sessions, START) == 1
     with read_only(sessions) as session:
-        before = summaries.edges(session, model_id)
+        before = summary_layouts.edges(session, model_id)
 
     send(sessions, model_id, prediction(START, 1, features={"load": [-9.0], "wind": [1e9]}))
     assert fold_all(sessions, START) == 1
 
     with read_only(sessions) as session:
-        after = summaries.edges(session, model_id)
+        after = summary_layouts.edges(session, model_id)
     assert before is not None
     assert after is not None
     assert before.values[:, [0, -1]].tolist() == [[0.0, 999.0]] * 2

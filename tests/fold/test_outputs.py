@@ -13,7 +13,7 @@ from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
-from db.queries import summaries
+from db.queries import summary_layouts
 from db.session import read_only, unit_of_work
 from db.tables import SummaryLayout
 from monitors.summaries.streams import INPUT, OUTPUT
@@ -55,7 +55,7 @@ def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1")
 
 def edges(sessions: sessionmaker[Session], model_id: UUID) -> Edges | None:
     with read_only(sessions) as session:
-        return summaries.edges(session, model_id, OUTPUT)
+        return summary_layouts.edges(session, model_id, OUTPUT)
 
 
 def send(
@@ -204,7 +204,7 @@ def test_it_waits_for_enough_of_what_nothing_is_known_about_and_not_for_ever(
     model_id = add_model(sessions, DERIVED)
     with unit_of_work(sessions) as session:  # edges of input alone, as before there were others
         own = Edges(names=("load",), values=np.linspace(0.0, 1.0, 33)[np.newaxis])
-        summaries.freeze(session, model_id, own, START)
+        summary_layouts.freeze(session, model_id, own, START)
     send(sessions, model_id, derived(0, np.ones((2, 24))), contract=DERIVED)
 
     assert fold_all(sessions, START) == 0

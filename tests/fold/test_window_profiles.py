@@ -11,7 +11,7 @@ from core.durations import DAY, HOUR
 from core.schema.contract import Contract, Padding
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
-from db.queries import summaries
+from db.queries import summary_layouts
 from db.session import read_only, unit_of_work
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.streams import INPUT, WINDOW_PROFILE
@@ -54,7 +54,7 @@ def send(
 
 def layout(sessions: sessionmaker[Session], model_id: UUID) -> Layout | None:
     with read_only(sessions) as session:
-        return summaries.layout(session, model_id)
+        return summary_layouts.layout(session, model_id)
 
 
 def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1") -> Summary:
@@ -89,7 +89,7 @@ def test_rows_of_one_step_cost_nothing(sessions: sessionmaker[Session]) -> None:
     send(sessions, model_id, *(row(i, [1.0], [2.0], ["idle"]) for i in range(30)))
     with read_only(sessions) as session:
         assert rows_of(session, WINDOW_PROFILE) == []
-        assert summaries.layout(session, model_id) is None
+        assert summary_layouts.layout(session, model_id) is None
         assert rows_of(session, INPUT) != []
 
 
@@ -129,12 +129,15 @@ def test_groups_in_any_order_add_up_to_the_bit(sessions: sessionmaker[Session]) 
     send(sessions, pieces, *rows[:20])
     # Edges are of the first rows: those of both must be the same ones.
     with unit_of_work(sessions) as session:
-        edges, frozen = summaries.edges(session, whole), summaries.layout(session, whole)
+        edges, frozen = (
+            summary_layouts.edges(session, whole),
+            summary_layouts.layout(session, whole),
+        )
         assert edges is not None
         assert frozen is not None
         for row in rows_of(session, WINDOW_PROFILE, pieces):
             session.delete(row)
-        summaries.freeze(session, pieces, frozen, LATE, WINDOW_PROFILE)
+        summary_layouts.freeze(session, pieces, frozen, LATE, WINDOW_PROFILE)
     for some in np.array_split(np.random.default_rng(1).permutation(120), 7):
         send(sessions, pieces, *(rows[i] for i in some))
     one, other = stored(sessions, whole), stored(sessions, pieces)
@@ -193,7 +196,7 @@ def test_of_many_rows_the_same_are_taken_by_whoever_counts(
     assert abs(taken - n / 4) < 5 * np.sqrt(n * 3 / 16)
     again = add_model(sessions, CONTRACT, "again")
     with unit_of_work(sessions) as session:
-        summaries.freeze(session, again, known, LATE, WINDOW_PROFILE)
+        summary_layouts.freeze(session, again, known, LATE, WINDOW_PROFILE)
     for some in np.array_split(np.arange(n), 3):
         send(sessions, again, *(rows[i] for i in some))
     first, second = (stored(sessions, each).moments for each in (model_id, again))
@@ -299,7 +302,7 @@ def test_hidden_states_are_input_and_are_evaluated_together(
         rows.append(prediction(START + i * HOUR / 2, i, features=features))
     send(sessions, model_id, *rows, contract=contract)
     with read_only(sessions) as session:
-        edges = summaries.edges(session, model_id)
+        edges = summary_layouts.edges(session, model_id)
         assert edges is not None
         assert {*names} < {*edges.names}  # as ordinary features they are in drift and sequence
     known = layout(sessions, model_id)

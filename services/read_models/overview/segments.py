@@ -12,7 +12,7 @@ from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
 from core.window import Window
 from db.queries import segments as stored
-from db.queries import summaries
+from db.queries import summaries, summary_layouts
 from db.tables import Model
 from lake.lists import Floats
 from monitors.baselines.segments import (
@@ -140,7 +140,7 @@ def segments(
     window = Window(until - timedelta(days=days), until + timedelta(hours=1))
     versions = [] if version is None else [version]
     apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [window], versions)
-    edges = summaries.edges(session, model.id)
+    edges = summary_layouts.edges(session, model.id)
     known = edges.names if edges is not None else ()
     wrong = _errors(session, model, contract, days, version)
     found = [
