@@ -45,11 +45,19 @@ def mount(
 
 
 @router.get("/")
-def show_fleet(visit: VisitDep, health: str = "", q: str = "", page: str = "1") -> Response:
+def show_fleet(
+    visit: VisitDep,
+    health: str = "",
+    q: str = "",
+    page: str = "1",
+    group: str = "",
+    tag: str = "",
+) -> Response:
     """Show the models, the most pressing first: a page of those that match."""
     state = Health(health) if health in [*Health] else None
     number = int(page) if page.isdecimal() and len(page) < 7 else 1
-    query = FleetQuery(health=state, text=q.strip()[:64], page=number)
+    text = q.strip()[:64]
+    query = FleetQuery(health=state, text=text, group=group, tag=tag, page=number)
     with visit.reading() as session:
         seen = fleet.fleet(session, visit.only, query)
         faults = platform_alerts.described(session, visit.only)

@@ -1,6 +1,8 @@
 """Models over HTTP."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from pydantic import Field, HttpUrl
 from sqlalchemy.orm import Session
 
@@ -32,12 +34,33 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
 class ModelPut(Body):
-    """Contract, description and policy of a model."""
+    """Contract, description and policy of a model.
+
+    Attributes
+    ----------
+    group
+        Name of the one group that the model is in; empty for none.
+    tags
+        Names by which models are found; at most 20.
+    """
 
     description: str = Field(default="", max_length=2000)
     runbook_url: HttpUrl | None = None
+    group: str = ""
+    tags: list[str] = Field(default=[], max_length=registry.MAX_TAGS)
     contract: ContractBody
     policy: PolicyBody = Policy()
+
+
+def registration_of(model: str, body: ModelPut) -> registry.Registration:
+    """Return the definition of a model."""
+    return from_attributes(
+        registry.Registration,
+        body,
+        name=model,
+        runbook_url=str(body.runbook_url or ""),
+        tags=tuple(body.tags),
+    )
 
 
 @router.put("/{model}", responses=created(model_details.ModelNow))
@@ -49,16 +72,13 @@ def put_model(
     act: ActDep,
     precondition: PreconditionDep,
 ) -> model_details.ModelNow:
-    """Register a model, or change its contract, description or policy."""
+    """Register a model, or change its contract, description, policy, group or tags."""
     try:
         parts.directory.reach(act.caller, Scope.OPERATE, model)
     except NotFound:
         api_keys.require(act.caller, Scope.OPERATE)
     precondition.check(lambda: _locked_tag(act.session, model))
-    registration = from_attributes(
-        registry.Registration, body, name=model, runbook_url=str(body.runbook_url or "")
-    )
-    is_new = registry.register(act.session, registration, act.now)
+    is_new = registry.register(act.session, registration_of(model, body), act.now)
     action = "model.register" if is_new else "model.update"
     act.record(action, model, body.model_dump(mode="json"))
     parts.directory.forget(model)
@@ -69,10 +89,15 @@ def put_model(
 
 @router.get("")
 def list_models(
-    who: CallerDep, session: ReadDep, parts: PlatformDep, paging: PagingDep
+    who: CallerDep,
+    session: ReadDep,
+    parts: PlatformDep,
+    paging: PagingDep,
+    tag: Annotated[str | None, Query(description="Only models with this tag.")] = None,
+    group: Annotated[str | None, Query(description="Only models of this group.")] = None,
 ) -> Page[model_details.ModelNow]:
     """List the models that this key gives access to, by name."""
-    names = paging.cut(registry.names_for(session, who))
+    names = paging.cut(model_details.names_for(session, who, tag, group))
     kept = parts.settings.summary_retention
     items = model_details.describe_all(session, names.items, kept)
     return Page(items=items, next_cursor=names.next_cursor)
@@ -82,7 +107,7 @@ def list_models(
 def read_model(
     entry: ReadModel, session: ReadDep, parts: PlatformDep, answer: Response
 ) -> model_details.ModelNow:
-    """Describe one model; the entity tag changes with its contract, policy and description."""
+    """Describe one model; the entity tag changes with what was put, not with its state."""
     kept = parts.settings.summary_retention
     return _tagged(model_details.describe(session, entry.name, kept), answer)
 
@@ -109,7 +134,7 @@ def _tagged(model: model_details.ModelNow, answer: Response) -> model_details.Mo
 
 def _tag(model: model_details.ModelNow) -> str:
     declared = model.contract.to_json(), model.policy.to_json()
-    return entity_tag(model.description, model.runbook_url, *declared)
+    return entity_tag(model.description, model.runbook_url, model.group, model.tags, *declared)
 
 
 def _locked_tag(session: Session, name: str) -> str:

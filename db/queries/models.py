@@ -31,10 +31,13 @@ def version_named(model_id: UUID, name: str) -> Select[Version]:
     return select(Version).where(Version.model_id == model_id, Version.name == name)
 
 
-def names(session: Session, only: UUID | None = None) -> list[str]:
-    """Return the names of all models, or of the only one that is asked for."""
-    query = select(Model.name).order_by(Model.name)
-    return [*session.scalars(query if only is None else query.where(Model.id == only))]
+def labelled(
+    session: Session, only: UUID | None = None
+) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return name, group and tags of every model, or of the only one, by name."""
+    query = select(Model.name, Model.group, Model.tags).order_by(Model.name)
+    found = session.execute(query if only is None else query.where(Model.id == only))
+    return [(name, group, tags) for name, group, tags in found]
 
 
 def find(session: Session, name: str) -> Model:

@@ -11,7 +11,7 @@ from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Stretches
 from db.base import Base
-from db.types import Declared, Typed
+from db.types import Declared, Typed, Words
 
 
 class Model(Base):
@@ -23,7 +23,7 @@ class Model(Base):
     `routing_epoch` rises whenever the routing document changes. `mask_key` is
     the secret under which sensitive values are hashed; it never leaves the
     database. Days up to `history_until` (event time) were brought in after the
-    fact: they are evaluated, and nobody is woken.
+    fact: they are evaluated, and nobody is woken. `group` is empty for none; `tags` are sorted.
     """
 
     __tablename__ = "model"
@@ -32,6 +32,8 @@ class Model(Base):
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str] = mapped_column(default="")
     runbook_url: Mapped[str] = mapped_column(default="")
+    group: Mapped[str] = mapped_column(default="")
+    tags: Mapped[tuple[str, ...]] = mapped_column(Words, default=())
     routing_epoch: Mapped[int] = mapped_column(default=0)
     contract_text: Mapped[str] = mapped_column("contract", Text)
     policy_text: Mapped[str] = mapped_column("policy", Text, default="{}")

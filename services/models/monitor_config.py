@@ -21,7 +21,7 @@ from core.streams import Level, Need, Retention
 from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
-from monitors.baselines.feature_weights import check
+from monitors.baselines import feature_weights
 from monitors.kind import Interval, Severity, Source
 from monitors.sources import reads
 
@@ -60,6 +60,25 @@ def defaults(policy: Policy, contract: Contract) -> Iterator[MonitorPlan]:
         yield MonitorPlan(name="short_term_drift", kind="short_term_drift")
 
 
+def beginning(model: Model, stated: Mapping[str, MonitorPlan | None]) -> list[Monitor]:
+    """Return the monitors of a new model: by default, but for those that are stated.
+
+    Raises
+    ------
+    Unprocessable
+        As `check`.
+    """
+    begins = {plan.name: plan for plan in defaults(model.policy, model.contract)}
+    rows = []
+    for plan in ({**begins, **stated}).values():
+        if plan is not None:
+            check(plan, model.contract)
+            row = Monitor(model_id=model.id, name=plan.name, kind=plan.kind)
+            write(row, plan)
+            rows.append(row)
+    return rows
+
+
 def severity_of(plan: MonitorPlan) -> str:
     """Return the severity of a monitor's alerts.
 
@@ -86,45 +105,68 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     Conflict
         If the monitor is of another kind: its findings would mean two things.
     """
-    severity = severity_of(plan)
-    _check_names(session, model_id, plan)
+    model = session.get_one(Model, model_id)
     monitor = session.scalar(_named(model_id, plan.name))
-    if monitor is not None and monitor.kind != plan.kind:
-        raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
+    check(plan, model.contract, monitor)
     is_new = monitor is None
     if monitor is None:
         monitor = Monitor(model_id=model_id, name=plan.name, kind=plan.kind)
-    monitor.params = dict(plan.params)
-    monitor.severity = severity
-    monitor.enabled = plan.enabled
+    write(monitor, plan)
     if is_new:
         insert_unique(session, monitor, f"concurrent creation of monitor {plan.name}; retry")
-    check_retention(session, session.get_one(Model, model_id))
+    check_retention(session, model)
     return is_new
 
 
-def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
+def check(plan: MonitorPlan, contract: Contract, monitor: Monitor | None = None) -> None:
+    """Refuse a definition that the monitor of a model cannot have.
+
+    Parameters
+    ----------
+    plan
+        The definition.
+    contract
+        Of the model.
+    monitor
+        The monitor of that name; None where there is none.
+
+    Raises
+    ------
+    Unprocessable, Conflict
+        As `put`, but for the retention.
+    """
+    severity_of(plan)
+    _check_names(plan, contract)
+    if monitor is not None and monitor.kind != plan.kind:
+        raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
+
+
+def write(monitor: Monitor, plan: MonitorPlan) -> None:
+    """Write a definition that was checked to its row."""
+    monitor.params = dict(plan.params)
+    monitor.severity = severity_of(plan)
+    monitor.enabled = plan.enabled
+
+
+def _check_names(plan: MonitorPlan, contract: Contract) -> None:
     """Refuse to weigh a feature, or to evaluate segments, that the model has not."""
     params = registry.parse(plan.kind, plan.params)
     every = registry.find(plan.kind).every_grains
-    if every is not None:
-        grain = session.get_one(Model, model_id).contract.grain
-        if every(params) * grain >= timedelta(days=1):
-            raise Unprocessable(
-                f"{plan.kind}: {every(params)} grains of {grain} are a day or more"
-            )
+    if every is not None and every(params) * contract.grain >= timedelta(days=1):
+        raise Unprocessable(
+            f"{plan.kind}: {every(params)} grains of {contract.grain} are a day or more"
+        )
     weights = getattr(params, "feature_weights", {})
     is_apart = registry.find(plan.kind).needs_segments
     by_segment = is_apart or getattr(params, "by_segment", False)
     if not weights and not by_segment:
         return
-    contract = session.get_one(Model, model_id).contract
     if by_segment and not contract.segment_by:
         raise Unprocessable("the contract has no segments (segment_by)")
     if weights:
         try:
             unread = registry.find(plan.kind).unread(contract)
-            check(
+            feature_weights.check(
                 weights, "feature", [name for name in contract.measured if name not in unread]
             )
         except ValueError as error:
@@ -189,7 +231,17 @@ def check_retention(session: Session, model: Model) -> None:
     Unprocessable
         Naming the entry of the policy, and the monitor.
     """
-    monitors = of_models(session, [model.id])[model.id]
+    check_needs(model, of_models(session, [model.id])[model.id])
+
+
+def check_needs(model: Model, monitors: Iterable[Monitor]) -> None:
+    """Refuse a policy that keeps summaries shorter than these monitors read them.
+
+    Raises
+    ------
+    Unprocessable
+        As `check_retention`.
+    """
     streams.check(model.policy.summary_retention, needs(model, monitors))
 
 

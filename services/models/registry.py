@@ -1,15 +1,16 @@
 """Models by name: register a model, add a version."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.errors import Conflict, Forbidden, NotFound, Unprocessable
+from core.errors import Conflict, NotFound, Unprocessable
 from core.policy import Policy
 from core.schema import masking, names, task
 from core.schema.contract import Contract
@@ -20,17 +21,19 @@ from core.window import Stretches
 from db.queries import models
 from db.queries.unique import insert_unique
 from db.session import read_only
-from db.tables import Model, Scope, Version
+from db.tables import Model, Scope, TrainerConfig, Version
 from retrain.template import TEMPLATES
 from services.access.api_keys import Caller, require
 from services.access.ttl_cache import Cached
 from services.models import monitor_config, trainer_config
+from services.models.monitor_config import MonitorPlan
 from tasks.sums import units
 
 TTL = timedelta(seconds=5)  # how long a changed contract may still be read as it was
 
 # Names go into paths, metric labels and addresses.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_TAGS = 20  # of a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,8 @@ class Registration:
     contract: Contract
     description: str = ""
     runbook_url: str = ""
+    group: str = ""
+    tags: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
 
 
@@ -143,49 +148,102 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     Raises
     ------
     Unprocessable
-        If the name cannot be part of an address or a path, or the policy names a template
-        or trainer that there is not, parameters that the template does not take, or a
-        retention of summaries that is too short for a monitor.
+        As `check`, or if the policy keeps summaries for too short a time for a monitor.
     Conflict
         If the contract breaks the one that rows were stored under, rather than widen it.
     """
     # load
-    check_name("model", registration.name)
-    names.check_contract(registration.contract)
-    policy = registration.policy
-    TEMPLATES.find(policy.template).parse(policy.template_params)
-    trainer_config.resolve(session, policy.trainer)
-    task.check(registration.contract)
+    check(registration, trainer_config.every(session))
     # Not the key: rows that refer to the model may be added meanwhile.
     named = models.named(registration.name).with_for_update(key_share=True)
     model = session.scalar(named)
-
-    # decide
-    contract = registration.contract
-    if model is not None:
-        contract = _successor(session, model, contract)
-
-    # save
-    is_new = model is None
     if model is None:
-        key = masking.new_key()
-        model = Model(name=registration.name, contract=contract, mask_key=key, created_at=now)
-    else:
-        _let_versions_follow(session, model, registration.contract)
+        add(session, registration, now)
+        return True
+    change(model, models.versions(session, model.id), registration)
+    monitor_config.check_retention(session, model)
+    return False
+
+
+def check(registration: Registration, trainers: Iterable[TrainerConfig]) -> None:
+    """Refuse a definition that no model can have.
+
+    Raises
+    ------
+    Unprocessable
+        If a name cannot be part of an address or a path, there are too many tags, or the
+        policy names a template or trainer that there is not, or parameters that the template
+        does not take.
+    """
+    check_name("model", registration.name)
+    for noun, name in (("group", registration.group), *(("tag", t) for t in registration.tags)):
+        if noun == "tag" or name:
+            check_name(noun, name)
+    if len(registration.tags) > MAX_TAGS:
+        raise Unprocessable(f"tags: at most {MAX_TAGS} of a model")
+    names.check_contract(registration.contract)
+    policy = registration.policy
+    TEMPLATES.find(policy.template).parse(policy.template_params)
+    trainer_config.chosen(trainers, policy.trainer)
+    task.check(registration.contract)
+
+
+def add(
+    session: Session,
+    registration: Registration,
+    now: datetime,
+    stated: Mapping[str, MonitorPlan | None] = MappingProxyType({}),
+) -> Model:
+    """Add a model that was checked, with its default monitors and those that are stated.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    registration
+        What it is.
+    now
+        Wall time.
+    stated
+        Monitors by name, instead of or beside the default ones; None is no such monitor.
+
+    Raises
+    ------
+    Unprocessable
+        If the policy keeps summaries for too short a time for a monitor.
+    Conflict
+        If there is a model of that name.
+    """
+    key = masking.new_key()
+    model = Model(name=registration.name, mask_key=key, created_at=now)
+    _write(model, registration, registration.contract)
+    insert_unique(session, model, f"concurrent registration of model {model.name}; retry")
+    monitors = monitor_config.beginning(model, stated)
+    monitor_config.check_needs(model, monitors)
+    session.add_all(monitors)
+    session.flush()
+    return model
+
+
+def change(model: Model, versions: Iterable[Version], registration: Registration) -> None:
+    """Give a model a definition that was checked, and its versions a wider contract.
+
+    Raises
+    ------
+    Conflict
+        If the contract breaks the one that rows were stored under, rather than widen it.
+    """
+    contract = successor(model, versions, registration.contract)
+    _let_versions_follow(model, versions, registration.contract)
     model.mask_key = model.mask_key or masking.new_key()
+    _write(model, registration, contract)
+
+
+def _write(model: Model, registration: Registration, contract: Contract) -> None:
     model.contract = contract
-    model.description = registration.description
-    model.runbook_url = registration.runbook_url
-    model.policy = policy
-    if is_new:
-        insert_unique(
-            session, model, f"concurrent registration of model {registration.name}; retry"
-        )
-        for plan in monitor_config.defaults(policy, contract):
-            monitor_config.put(session, model.id, plan)
-    else:
-        monitor_config.check_retention(session, model)
-    return is_new
+    for name in ("description", "runbook_url", "group", "policy"):
+        setattr(model, name, getattr(registration, name))
+    model.tags = tuple(sorted({*registration.tags}))
 
 
 def lock(session: Session, name: str) -> Model:
@@ -202,19 +260,20 @@ def lock(session: Session, name: str) -> Model:
     return model
 
 
-def _successor(session: Session, model: Model, stated: Contract) -> Contract:
+def successor(model: Model, versions: Iterable[Version], stated: Contract) -> Contract:
     """Return the contract that the log goes on under.
 
     A feature that only a version has added stays, also when the registration of
     the model does not know it.
+
+    Raises
+    ------
+    Conflict
+        If it breaks the contract that rows were stored under, rather than widen it.
     """
     old = model.contract
     named = {feature.name: feature for feature in stated.features}
-    added = {
-        name
-        for version in models.versions(session, model.id)
-        for name in version.contract.feature_names
-    }
+    added = {name for version in versions for name in version.contract.feature_names}
     unsaid = {f.name for f in old.features if f.optional and f.name in added - named.keys()}
     spoken_of = replace(old, features=tuple(f for f in old.features if f.name not in unsaid))
     broken = compare(spoken_of, stated).breaking
@@ -227,10 +286,10 @@ def _successor(session: Session, model: Model, stated: Contract) -> Contract:
     return succeed(old, replace(stated, features=tuple(features.values())))
 
 
-def _let_versions_follow(session: Session, model: Model, stated: Contract) -> None:
+def _let_versions_follow(model: Model, versions: Iterable[Version], stated: Contract) -> None:
     """Give the wider contract to the versions that were declared under the one it widens."""
     old = model.contract
-    for version in models.versions(session, model.id):
+    for version in versions:
         own = version.contract
         is_shared = own.digest in {old.digest, *old.widens}
         if is_shared and own != stated and not compare(own, stated).breaking:
@@ -317,16 +376,3 @@ def _refuse_other_origin(version: Version, change: Change, reference: Stretches)
         )
     if version.reference != reference:
         raise Conflict(f"version {version.name!r} exists with another reference")
-
-
-def names_for(session: Session, caller: Caller) -> list[str]:
-    """Return the models that this caller may read, by name.
-
-    Raises
-    ------
-    Forbidden
-        If the key may not read at all.
-    """
-    if not caller.holds(Scope.READ):
-        raise Forbidden(f"key {caller.name!r} lacks the scope {Scope.READ}")
-    return models.names(session, caller.model_id)

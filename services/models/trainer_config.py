@@ -1,6 +1,6 @@
 """Trainers by name: a kind and its configuration, which policies refer to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,14 +67,19 @@ def every(session: Session) -> list[TrainerConfig]:
 
 
 def resolve(session: Session, name: str) -> UsedTrainer:
-    """Return kind and configuration of a trainer that a policy names.
+    """Return kind and configuration of a trainer that a policy names; else as `chosen`."""
+    return chosen(every(session), name)
+
+
+def chosen(configured: Iterable[TrainerConfig], name: str) -> UsedTrainer:
+    """Return kind and configuration of one of the trainers that were configured, or of ours.
 
     Raises
     ------
     Unprocessable
         If there is none of that name, listing those there are, or its kind is unavailable.
     """
-    trainers = {one.name: one for one in every(session)}
+    trainers = {one.name: one for one in configured}
     if name != BUILTIN and name not in trainers:
         raise Unprocessable(f"no trainer {name!r}; known: {', '.join([BUILTIN, *trainers])}")
     row = trainers.get(name)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
-from core.errors import NotFound
+from core.errors import Forbidden, NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.stored import from_attributes
@@ -19,7 +19,8 @@ from core.streams import SUMMARIES, Retention
 from core.window import Stretches
 from db.queries import models
 from db.queries.read import overview
-from db.tables import Alert, Champion, Monitor, Version
+from db.tables import Alert, Champion, Monitor, Scope, Version
+from services.access.api_keys import Caller
 from services.models import monitor_config
 from services.platform_faults import set_aside
 
@@ -78,6 +79,8 @@ class ModelNow:
     name: str
     description: str
     runbook_url: str
+    group: str
+    tags: tuple[str, ...]
     contract: Contract
     contract_digest: str
     policy: Policy
@@ -138,6 +141,26 @@ def describe_all(
             monitors=[_monitor(one, alerts.get(one.id)) for one in monitors[model.id]],
         )
         for model, champion, version in rows
+    ]
+
+
+def names_for(
+    session: Session, caller: Caller, tag: str | None = None, group: str | None = None
+) -> list[str]:
+    """Return the models that this caller may read, by name: all, or of one tag or group.
+
+    Raises
+    ------
+    Forbidden
+        If the key may not read at all.
+    """
+    if not caller.holds(Scope.READ):
+        raise Forbidden(f"key {caller.name!r} lacks the scope {Scope.READ}")
+    labelled = models.labelled(session, caller.model_id)
+    return [
+        name
+        for name, of, tags in labelled
+        if group in (None, of) and (tag is None or tag in tags)
     ]
 
 

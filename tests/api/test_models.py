@@ -28,6 +28,42 @@ def test_a_registered_model_can_be_read(operator: TestClient) -> None:
     assert read.json()["backlog_rows"] == 0
 
 
+def test_models_have_a_group_and_tags_by_which_they_are_listed(operator: TestClient) -> None:
+    labels = {"group": "energy", "tags": ["hourly", "berlin", "berlin"]}
+    first = operator.put("/v1/models/a", json={"contract": CONTRACT, **labels})
+    operator.put("/v1/models/b", json={"contract": CONTRACT, "tags": ["hourly"]})
+    assert (first.json()["group"], first.json()["tags"]) == ("energy", ["berlin", "hourly"])
+
+    def names(**only: str) -> list[str]:
+        found = operator.get("/v1/models", params=only).json()["items"]
+        return [model["name"] for model in found]
+
+    assert names(tag="hourly") == ["a", "b"]
+    assert names(tag="hourly", group="energy") == ["a"]
+    assert names(tag="hour") == []
+    gone = operator.put("/v1/models/a", json={"contract": CONTRACT})
+    assert gone.json()["tags"] == []
+    assert gone.headers["ETag"] != first.headers["ETag"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        pytest.param({"tags": ["a b"]}, "tag name 'a b'", id="a space"),
+        pytest.param({"tags": [""]}, "tag name ''", id="an empty tag"),
+        pytest.param({"group": "/"}, "group name '/'", id="a slash"),
+        pytest.param({"tags": [f"t{i}" for i in range(21)]}, "at most 20", id="too many"),
+    ],
+)
+def test_a_tag_or_group_that_is_no_name_is_refused(
+    operator: TestClient, labels: dict[str, Any], why: str
+) -> None:
+    answer = operator.put("/v1/models/a", json={"contract": CONTRACT, **labels})
+    assert answer.status_code == 422
+    assert why in answer.json()["detail"]
+
+
 def test_registering_the_same_again_changes_nothing(operator: TestClient, model: str) -> None:
     before = operator.get(f"/v1/models/{model}").json()
     again = operator.put(f"/v1/models/{model}", json={"contract": CONTRACT})

@@ -134,7 +134,33 @@ def test_the_fleet_is_found_by_name_and_state_and_shown_by_pages(
     assert sorted(name for page in pages for name in page) == sorted(MODELS)
     assert pages[0][0] in firing
     assert shown(f"/?page={10**30}") == pages[0]
-    assert 'rel="next" href="?q=&amp;health=&amp;page=2"' in browser.get("/").text
+    assert 'rel="next" href="?q=&amp;health=&amp;group=&amp;tag=&amp;page=2"' in (
+        browser.get("/").text
+    )
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_fleet_is_filtered_by_group_and_tag_which_its_rows_show(
+    signed_in: Browsers, sessions: sessionmaker[Session]
+) -> None:
+    browser = signed_in("read")
+    assert 'name="tag"' not in browser.get("/").text
+    with unit_of_work(sessions) as session:
+        for name, tags in ((MODELS[0], ("berlin", "hourly")), (MODELS[1], ("hourly",))):
+            model = models.find(session, name)
+            model.group, model.tags = "energy", tags
+
+    def shown(address: str) -> list[str]:
+        text = browser.get(address).text
+        outline(text)
+        return [name for name in MODELS if f'href="/models/{name}"' in text]
+
+    assert shown("/?tag=berlin") == [MODELS[0]]
+    assert shown("/?group=energy&tag=hourly") == [*MODELS[:2]]
+    assert shown("/?group=other") == []
+    text = browser.get("/?tag=berlin").text
+    assert '<option value="hourly">hourly (2)</option>' in text
+    assert '<a href="?tag=berlin">#berlin</a>' in text
 
 
 @pytest.mark.parametrize("path", PAGES)

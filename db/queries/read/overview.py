@@ -65,8 +65,8 @@ def models(
 
 def states(
     session: Session, only: UUID | None
-) -> Sequence[Row[str, datetime | None, int, int, int, int]]:
-    """Return name and watermark of every model, or one, and what its monitors found last.
+) -> Sequence[Row[str, str, tuple[str, ...], datetime | None, int, int, int, int]]:
+    """Return name, labels and watermark of every model, or one, and what its monitors found.
 
     How many enabled monitors are firing, have failed, are pending, and are ok.
     """
@@ -78,6 +78,8 @@ def states(
     return session.execute(
         select(
             Model.name,
+            Model.group,
+            Model.tags,
             Model.watermark,
             count(Alert.phase == Phase.FIRING),
             count(Finding.outcome == Outcome.ERROR),
@@ -88,7 +90,7 @@ def states(
         .outerjoin(Alert, Alert.monitor_id == Monitor.id)
         .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == newest))
         .where(*_of(Model.id, only))
-        .group_by(Model.id, Model.name, Model.watermark)
+        .group_by(Model.id, Model.name, Model.group, Model.tags, Model.watermark)
         .order_by(Model.name)
     ).all()
 

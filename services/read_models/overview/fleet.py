@@ -54,6 +54,8 @@ class ModelHealth:
 
     name: str
     description: str
+    group: str
+    tags: tuple[str, ...]
     champion: str | None
     health: Health
     firing: tuple[MonitorStatus, ...]
@@ -69,10 +71,12 @@ class ModelHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetQuery:
-    """Which models: of one health, whose name holds a text, and which page of them."""
+    """Which models: of one health, group and tag, whose name holds a text; and which page."""
 
     health: Health | None = None
     text: str = ""
+    group: str = ""
+    tag: str = ""
     page: int = 1
 
 
@@ -86,8 +90,8 @@ class Fleet:
         The most pressing first, then by name.
     n_models, n_found, n_rollouts
         All that the reader may see, those that match, and rollouts under way.
-    counts
-        Models by health, of all.
+    counts, groups, tags
+        Models by health, by group and by tag, of all.
     page, n_pages
         From 1.
     """
@@ -97,6 +101,8 @@ class Fleet:
     n_found: int
     n_rollouts: int
     counts: Mapping[Health, int]
+    groups: Mapping[str, int]
+    tags: Mapping[str, int]
     page: int
     n_pages: int
 
@@ -104,6 +110,7 @@ class Fleet:
 def fleet(session: Session, only: UUID | None, query: FleetQuery) -> Fleet:
     """Describe a page of the models that the reader may see: all, or the only one."""
     # load
+    known = overview.states(session, only)
     states = {
         name: health(
             is_firing=firing > 0,
@@ -112,12 +119,15 @@ def fleet(session: Session, only: UUID | None, query: FleetQuery) -> Fleet:
             is_ok=ok > 0,
             watermark=watermark,
         )
-        for name, watermark, firing, broken, pending, ok in overview.states(session, only)
+        for name, _, _, watermark, firing, broken, pending, ok in known
     }
     found = [
         name
-        for name, state in states.items()
-        if query.health in (None, state) and query.text.casefold() in name.casefold()
+        for name, group, tags, *_ in known
+        if query.health in (None, states[name])
+        and query.text.casefold() in name.casefold()
+        and query.group in ("", group)
+        and query.tag in ("", *tags)
     ]
     found.sort(key=lambda name: PRESSING.index(states[name]))
     n_pages = max(-(-len(found) // PAGE), 1)
@@ -146,6 +156,8 @@ def fleet(session: Session, only: UUID | None, query: FleetQuery) -> Fleet:
         n_found=len(found),
         n_rollouts=sum(only in (None, model_id) for model_id in opened),
         counts=Counter(states.values()),
+        groups=Counter(group for _, group, *_ in known if group),
+        tags=Counter(tag for _, _, tags, *_ in known for tag in tags),
         page=page,
         n_pages=n_pages,
     )
