@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
+from api.configuration import routes as configuration
 from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
 from api.models import (
     backtests,
@@ -43,6 +44,7 @@ ROUTERS = (
     alerts,
     backtests,
     channels,
+    configuration,
     description,
     erasures,
     evaluations,

@@ -32,7 +32,19 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
-    """Write the file; 0 when it is whole."""
+    """Write the file, or the files of the configuration; 0 when it is whole.
+
+    Raises
+    ------
+    Unprocessable
+        If neither a model with a file nor a folder is given, or both.
+    """
+    if given.directory is not None and given.model is None:
+        from cli.configuration import command as configuration
+
+        return configuration.export(settings, given)
+    if given.directory is not None or given.file is None:
+        raise Unprocessable("give MODEL and FILE for predictions, or -f DIR alone")
     form = Format(given.format) if given.format else _FORMS.get(Path(given.file).suffix)
     if form is None:
         raise Unprocessable(f"--format: one of {', '.join(Format)}")

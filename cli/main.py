@@ -12,6 +12,7 @@ from typing import TypeAlias
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from cli.configuration.arguments import add_apply, add_diff, add_export
 from cli.importing.arguments import add_backtest, add_import
 from core import __version__
 from core.errors import AppError, NotInstalled, Unprocessable
@@ -116,10 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     rebuild.add_argument("--since", metavar="DAY", help="the first event day; by default all")
     _add_log(add("log", "requests:discard", "discard rows that cannot be processed"))
-    exporting = add(
-        "export", "export:run", "write predictions to a file: CSV, Parquet or Arrow"
+    _add_configuration(add)
+    _add_export(
+        add(
+            "export",
+            "export:run",
+            "write predictions to a file (CSV, Parquet or Arrow), or with -f the configuration",
+        )
     )
-    _add_export(exporting)
     add("plugins", "plugins:run", "list the plug-ins of each extension point")
     _add_history(add)
     _add_source(
@@ -144,6 +149,12 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     discard = acts.add_parser("discard", help=text, description=text)
     discard.add_argument("model")
     discard.add_argument("stream", choices=["predictions", "labels", "reference"])
+
+
+def _add_configuration(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    add_apply(add("apply", "configuration.command:apply", "apply configuration files"))
+    add_diff(add("diff", "configuration.command:diff", "print what `apply` would change"))
+    add("schema", "configuration.command:schema", "print the JSON schema of such files")
 
 
 def _add_history(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -200,8 +211,8 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model")
-    parser.add_argument("file", help="where to; - is the standard output")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("file", nargs="?", help="where to; - is the standard output")
     parser.add_argument(
         "--format", choices=["csv", "parquet", "arrow"], help="by default after the file's name"
     )
@@ -210,6 +221,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     for name in ("version", "entity", "session", "status"):
         parser.add_argument(f"--{name}", help=f"only of this {name}")
     parser.add_argument("--with-labels", action="store_true", help="add what happened")
+    add_export(parser)
 
 
 def _add_skew(parser: argparse.ArgumentParser) -> None:

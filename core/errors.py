@@ -15,6 +15,7 @@ AppError
 ├── UnsupportedFormat     415  a content type or encoding we do not read
 ├── Unprocessable         422  the payload is well formed but means nothing here
 │   ├── BadRows           422  some rows break the contract; each is named
+│   ├── InvalidConfiguration 422  a configuration with faults; each is named
 │   ├── ForeignArtifact   422  not weights that we could load safely
 │   └── EarlierInstallation    files or tables of a version before the first release
 ├── NotInstalled          501  a plug-in that the request needs is missing or broken
@@ -144,6 +145,23 @@ class BadRows(Unprocessable):
         self.faults = faults
         self.n_accepted = n_accepted
         self.duplicates = duplicates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a configuration: a JSON pointer (RFC 6901) into it, and why."""
+
+    pointer: str
+    reason: str
+
+
+class InvalidConfiguration(Unprocessable):
+    """A configuration with faults; nothing was changed."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        first = faults[0]
+        super().__init__(f"{len(faults)} faults; first: {first.pointer}: {first.reason}")
+        self.faults = faults
 
 
 class ForeignArtifact(Unprocessable):

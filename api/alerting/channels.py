@@ -52,6 +52,15 @@ class ChannelPut(Body):
     severities: list[str] = Field(default=["page", "ticket"], min_length=1)
 
 
+def plan_of(name: str, body: ChannelPut) -> channels.ChannelPlan:
+    """Return the definition of a channel."""
+    short = {"url": body.url, "secret": body.secret and body.secret.get_secret_value()}
+    config = {**body.config, **{key: one for key, one in short.items() if one is not None}}
+    return channels.ChannelPlan(
+        name=name, kind=body.kind, config=config, severities=tuple(body.severities)
+    )
+
+
 class ChannelRead(BaseModel):
     """A channel, without its secret.
 
@@ -113,12 +122,7 @@ def put_channel(
     """Add, change or reopen a channel; a secret is generated when none is given."""
     registry.check_name("channel", name)
     precondition.check(lambda: _locked_tag(act.session, name))
-    short = {"url": body.url, "secret": body.secret and body.secret.get_secret_value()}
-    config = {**body.config, **{key: one for key, one in short.items() if one is not None}}
-    plan = channels.ChannelPlan(
-        name=name, kind=body.kind, config=config, severities=tuple(body.severities)
-    )
-    put = channels.put(act.session, plan, act.now)
+    put = channels.put(act.session, plan_of(name, body), act.now)
     act.record(
         "channel.add" if put.is_new else "channel.update", name, {"severities": body.severities}
     )

@@ -40,6 +40,7 @@ TAGS = {
     "models": "Models with their contracts and policies.",
     "versions": "Versions of a model, and their weights.",
     "segments": "Input and errors of a model, by segment.",
+    "configuration": "Models, monitors, SLOs and channels as files in git.",
     "monitors": "Monitors of a model, with their parameters.",
     "alerts": "Findings, alerts and their flips.",
     "rollouts": "Retraining, canary, routing and champion.",

@@ -14,12 +14,13 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from api.server.responses import PROBLEM, name_of, outcome, problem
+from api.server.responses import MAX_NAMED, PROBLEM, name_of, outcome, problem
 from core.errors import (
     AppError,
     BadRows,
     Busy,
     Conflict,
+    InvalidConfiguration,
     Later,
     Malformed,
     NotFoundYet,
@@ -57,6 +58,9 @@ def members_of(error: AppError) -> dict[str, Any]:
             return outcome(
                 n_accepted=error.n_accepted, duplicates=error.duplicates, faults=error.faults
             )
+        case InvalidConfiguration():
+            found = error.faults[:MAX_NAMED]
+            return {"errors": [{"field": one.pointer, "reason": one.reason} for one in found]}
         case NotFoundYet():
             return {
                 "searched_back_to": error.searched_back_to.isoformat(),

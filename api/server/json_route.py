@@ -25,21 +25,29 @@ PARSED_AT_ONCE = 64 * 2**10  # bytes; more are parsed in a thread
 class JsonRoute(APIRoute):
     """Reads a body within the limits of its key; FastAPI would read it without limits."""
 
+    max_bytes = MAX_JSON_BYTES
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's function, wrapped."""
         inner = super().get_route_handler()
-        return _bounded(inner) if self.body_field is not None else inner
+        return _bounded(inner, self.max_bytes) if self.body_field is not None else inner
+
+
+class LargeJsonRoute(JsonRoute):
+    """Reads the body of a whole configuration."""
+
+    max_bytes = 4 * MAX_JSON_BYTES  # of 1,000 models with hundreds of features
 
 
 def _bounded(
-    inner: Callable[[Request], Coroutine[Any, Any, Response]],
+    inner: Callable[[Request], Coroutine[Any, Any, Response]], max_bytes: int
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         parts = platform(request)
         token = token_in(request.headers.get("authorization"))
         caller = parts.authenticator.authenticate(token)
         limits = allowed(caller.limits, parts.settings)
-        bounded = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
+        bounded = replace(limits, body_bytes=min(limits.body_bytes, max_bytes))
         reservation = Reservation(parts.limiter, caller.key_id, bounded)
         try:
             body = await read_body(

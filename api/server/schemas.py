@@ -36,6 +36,7 @@ _VALUES = {
     },
 }
 _ATTRIBUTES = re.compile(r"^(\S.*)\n((?:    .*\n?)+)", re.MULTILINE)
+COMPONENT = "#/components/schemas/{name}"  # where a reference leads
 _MOMENTS = {"at", "target_at", "arrived_at"}
 
 
@@ -62,11 +63,11 @@ def _field(field: Field) -> dict[str, Any]:
     return schema
 
 
-def add_components(schemas: dict[str, Any], types: Sequence[type[Any]]) -> list[dict[str, Any]]:
+def add_components(
+    schemas: dict[str, Any], types: Sequence[type[Any]], ref_template: str = COMPONENT
+) -> list[dict[str, Any]]:
     """Add the schemas of types, and of those they are made of; return references to them."""
-    described = msgspec.json.schema_components(
-        types, ref_template="#/components/schemas/{name}"
-    )
+    described = msgspec.json.schema_components(types, ref_template=ref_template)
     made, found = msgspec.json.decode(msgspec.json.encode(described))
     schemas |= found
     return [*made]

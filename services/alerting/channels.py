@@ -1,6 +1,6 @@
 """Channels: create, disable, test."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,16 +49,13 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
     Unprocessable
         If there is no such kind, or the configuration or a severity is not one, naming it.
     """
-    kind = CHANNELS.find(plan.kind)
-    unknown = sorted({*plan.severities} - {*SEVERITIES})
-    if unknown:
-        raise Unprocessable(f"severities: {', '.join(unknown)}; known: {', '.join(SEVERITIES)}")
     channel = session.scalar(select(Channel).where(Channel.name == plan.name))
+    config = checked_config(plan, channel)
     is_new = channel is None
     if channel is None:
         channel = Channel(name=plan.name, kind=plan.kind, config={}, created_at=now)
     before = channel.config if channel.kind == plan.kind else {}
-    channel.config = kind.stored(plan.config, before)
+    channel.config = config
     channel.kind = plan.kind
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
@@ -67,6 +64,29 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
     is_known = "secret" in {**before, **plan.config}
     secret = None if is_known else channel.config.get("secret")
     return PutChannel(channel=channel, is_new=is_new, secret=secret)
+
+
+def checked_config(plan: ChannelPlan, channel: Channel | None) -> dict[str, Any]:
+    """Return the configuration of a channel as it is to be stored.
+
+    Parameters
+    ----------
+    plan
+        The definition.
+    channel
+        The channel of that name, whose secrets are kept; None where there is none.
+
+    Raises
+    ------
+    Unprocessable
+        As `put`.
+    """
+    kind = CHANNELS.find(plan.kind)
+    unknown = sorted({*plan.severities} - {*SEVERITIES})
+    if unknown:
+        raise Unprocessable(f"severities: {', '.join(unknown)}; known: {', '.join(SEVERITIES)}")
+    before = channel.config if channel is not None and channel.kind == plan.kind else {}
+    return kind.stored(plan.config, before)
 
 
 def public_config(channel: Channel) -> dict[str, Any]:
@@ -86,6 +106,12 @@ def find(session: Session, name: str) -> Channel:
 def every(session: Session) -> list[Channel]:
     """Return all channels, closed ones too, by name."""
     return [*session.scalars(select(Channel).order_by(Channel.name))]
+
+
+def locked(session: Session, names: Collection[str]) -> list[Channel]:
+    """Return the channels that are named, which nobody else changes in this transaction."""
+    named = select(Channel).where(Channel.name.in_(names)).order_by(Channel.name)
+    return [*session.scalars(named.with_for_update(key_share=True))]
 
 
 def close(session: Session, name: str, now: datetime) -> None:

@@ -79,6 +79,11 @@ def beginning(model: Model, stated: Mapping[str, MonitorPlan | None]) -> list[Mo
     return rows
 
 
+def shown_severity(plan: MonitorPlan) -> str:
+    """Return the severity of a monitor, of which the kind may be unavailable."""
+    return plan.severity or registry.stored(plan.kind).severity.value
+
+
 def severity_of(plan: MonitorPlan) -> str:
     """Return the severity of a monitor's alerts.
 
@@ -173,12 +178,16 @@ def _check_names(plan: MonitorPlan, contract: Contract) -> None:
             raise Unprocessable(str(error)) from None
 
 
-def of_models(session: Session, model_ids: Collection[UUID]) -> dict[UUID, list[Monitor]]:
-    """Return the monitors of some models, by name."""
-    found = dict[UUID, list[Monitor]]((model_id, []) for model_id in model_ids)
-    rows = select(Monitor).where(Monitor.model_id.in_(model_ids)).order_by(Monitor.name)
+def of_models(
+    session: Session, model_ids: Collection[UUID] | None
+) -> dict[UUID, list[Monitor]]:
+    """Return the monitors of some models, or of all that have any, by name."""
+    found = dict[UUID, list[Monitor]]((model_id, []) for model_id in model_ids or ())
+    rows = select(Monitor).order_by(Monitor.name)
+    if model_ids is not None:
+        rows = rows.where(Monitor.model_id.in_(model_ids))
     for row in session.scalars(rows):
-        found[row.model_id].append(row)
+        found.setdefault(row.model_id, []).append(row)
     return found
 
 

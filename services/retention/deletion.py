@@ -5,6 +5,7 @@ them: at once, and again when whoever wrote at that moment has come to an end. E
 removes what no row names any more; after a crash it is begun anew.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,7 +131,7 @@ def delete_model(session: Session, model_id: UUID, now: datetime) -> None:
     model = session.get_one(Model, model_id, with_for_update=True)
     rollout = models.open_rollout(session, model_id)
     if rollout is not None:
-        raise Conflict(f"rollout {rollout.id} of model {model.name!r} is open: end it first")
+        raise Conflict(_is_open(rollout.id, model.name))
 
     cause = f"model {model.name!r} was deleted"
     _resolve(session, select(Alert.id).where(Alert.model_id == model_id), cause, now)
@@ -139,6 +140,21 @@ def delete_model(session: Session, model_id: UUID, now: datetime) -> None:
             platform_alerts.resolve(session, fault.kind, fault.subject, now)
     _ask(session, model, now)
     _delete_rows(session, model_id)
+
+
+def open_rollouts(session: Session, names: Collection[str]) -> list[str]:
+    """Return why some models cannot be deleted now: a sentence for each open rollout."""
+    opened = (
+        select(Rollout.id, Model.name)
+        .join(Model, Model.id == Rollout.model_id)
+        .where(Rollout.finished_at.is_(None))
+        .order_by(Model.name)
+    )
+    return [_is_open(one, name) for one, name in session.execute(opened) if name in names]
+
+
+def _is_open(rollout_id: UUID, name: str) -> str:
+    return f"rollout {rollout_id} of model {name!r} is open: end it first"
 
 
 def _delete_rows(session: Session, model_id: UUID) -> None:

@@ -1,0 +1,7 @@
+"""The nouns of the configuration: a new one is one module, and a name here."""
+
+from api.configuration.channels import Channels
+from api.configuration.models import Models
+from services.configuration.noun import Noun
+
+NOUNS: tuple[Noun, ...] = (Channels(), Models())

@@ -1,0 +1,1 @@
+"""Configuration as code: `seqwatch apply`, `diff`, `export -f` and `schema`."""

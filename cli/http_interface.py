@@ -1,0 +1,68 @@
+"""The REST interface, as commands of the shell use it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from core.errors import AppError, Unprocessable
+from core.settings import Settings
+
+
+class Refused(AppError):
+    """The platform refused the request; the message holds the reason.
+
+    Attributes
+    ----------
+    document
+        Problem details (RFC 9457).
+    """
+
+    def __init__(self, message: str, document: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.document = document or {}
+
+
+@contextmanager
+def connected_to(
+    settings: Settings, url: str | None, scopes: str, seconds: float = 60.0
+) -> Iterator[httpx.Client]:
+    """Give one command a client, with the key of SEQWATCH_KEY.
+
+    Raises
+    ------
+    Unprocessable
+        If there is no key, naming the scopes that it needs.
+    """
+    key = os.environ.get("SEQWATCH_KEY", "").strip()
+    if not key:
+        raise Unprocessable(f"a key with {scopes}: set SEQWATCH_KEY")
+    with httpx.Client(
+        base_url=url or settings.public_url,
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=seconds,
+    ) as api:
+        yield api
+
+
+def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """Send a request and return the document of its answer.
+
+    Raises
+    ------
+    Refused
+        If there is no answer, or with what the platform answered.
+    """
+    try:
+        answer = api.request(method, path, **more)
+    except httpx.TransportError as error:
+        raise Refused(f"no answer ({type(error).__name__})") from None
+    try:
+        document: dict[str, Any] = answer.json()
+    except ValueError:
+        raise Refused(f"{answer.status_code}: an answer that is no JSON") from None
+    if answer.is_error:
+        raise Refused(f"{answer.status_code}: {document.get('detail', '')}", document)
+    return document
