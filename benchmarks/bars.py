@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],
     "rounds": ["benchmarks.rounds", "--models", "10", "100"],
+    "configuration": ["benchmarks.configuration"],
     "minutes": ["benchmarks.minutes", "--days", "2"],
     "training": ["benchmarks.training"],
     "tests": ["benchmarks.suite_time"],

@@ -100,7 +100,7 @@ class Models:
             faults.add([*path, "slos", name], f"{name!r} is also one of the monitors")
         for name, plan in plans.items():
             place = (*path, *_place(entry, name))
-            with faults.at(*path, place[-2]):
+            with faults.at(*place):
                 registry.check_name("monitor", name)
             if plan is not None:
                 with faults.at(*place):

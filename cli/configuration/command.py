@@ -147,7 +147,8 @@ def _confirm(found: Mapping[str, Any], files: Merged) -> None:
     ]
     if not changes:
         return
-    _print({**found, "changes": changes}, files)
+    for change in changes:
+        _print_change(change, files)
     if not sys.stdin.isatty():
         raise Unprocessable("nothing was changed: confirm with --yes what would be removed")
     if input("Remove these? [y/N] ").strip().lower() not in ("y", "yes"):
@@ -168,12 +169,16 @@ def _print(found: Mapping[str, Any], files: Merged) -> None:
     counts = dict.fromkeys(("created", "changed", "removed"), 0)
     for change in found["changes"]:
         counts[change["action"]] += 1
-        print(f"{change['kind']} {change['name']}: {change['action']}")
-        for one in change["fields"]:
-            old, new = (_text(one[key], files) for key in ("old", "new"))
-            print(f"  {one['field']}: {old} -> {new}")
+        _print_change(change, files)
     shown = ", ".join(f"{n} {action}" for action, n in counts.items())
     print(f"{shown}, {found['n_unchanged']} unchanged")
+
+
+def _print_change(change: Mapping[str, Any], files: Merged) -> None:
+    print(f"{change['kind']} {change['name']}: {change['action']}")
+    for one in change["fields"]:
+        old, new = (_text(one[key], files) for key in ("old", "new"))
+        print(f"  {one['field']}: {old} -> {new}")
 
 
 def _text(value: object, files: Merged) -> str:

@@ -166,6 +166,7 @@ class _Reader:
                 raise _Unreadable(f"a file may have {MAX_BYTES:,} bytes")
             content = self._file.read_bytes()
             text = content.decode("utf-8-sig")
+            _check_depth(text)
             for root in yaml.compose_all(text, _Loader):
                 if not _is_empty(root):
                     yield root
@@ -177,7 +178,8 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = 1 if mark is None else mark.line + 1
-            raise _Unreadable(error.problem or "no YAML", line) from None
+            reason = ": ".join(filter(None, (error.context, error.problem)))
+            raise _Unreadable(reason or "no YAML", line) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise _Unreadable(f"no YAML: {str(error).splitlines()[0]}") from None
 
@@ -245,6 +247,17 @@ class _Unreadable(Exception):
     def __init__(self, message: str, line: int = 1) -> None:
         super().__init__(message)
         self.line = line
+
+
+def _check_depth(text: str) -> None:
+    """Refuse a text that is nested too deep; libyaml would end the process while composing."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = 0 if event.start_mark is None else event.start_mark.line
+            raise _Unreadable(f"more than {MAX_DEPTH} levels", line + 1)
 
 
 def _is_empty(root: yaml.Node) -> bool:

@@ -176,9 +176,10 @@ def check(registration: Registration, trainers: Iterable[TrainerConfig]) -> None
         does not take.
     """
     check_name("model", registration.name)
-    for noun, name in (("group", registration.group), *(("tag", t) for t in registration.tags)):
-        if noun == "tag" or name:
-            check_name(noun, name)
+    if registration.group:
+        check_name("group", registration.group)
+    for tag in registration.tags:
+        check_name("tags: tag", tag)
     if len(registration.tags) > MAX_TAGS:
         raise Unprocessable(f"tags: at most {MAX_TAGS} of a model")
     names.check_contract(registration.contract)
