@@ -12,7 +12,7 @@ from api.server.body import Body
 from api.server.dependencies import AdminDep, CallerDep, NowDep, PlatformDep, ReadDep
 from api.server.json_route import LargeJsonRoute
 from services.configuration import apply
-from services.configuration.noun import Change
+from services.configuration.noun import ConfigurationChange
 
 router = APIRouter(
     prefix="/v1/configuration", tags=["configuration"], route_class=LargeJsonRoute
@@ -49,7 +49,7 @@ class ConfigurationChanges:
     """
 
     dry_run: bool
-    changes: list[Change]
+    changes: list[ConfigurationChange]
     n_unchanged: int
 
 

@@ -73,6 +73,19 @@ BODIES: dict[str, Any] = {
     "erase": {"session_id": "s17"},
     "put_monitor": {"kind": "input_drift"},
     "put_channel": {"url": "https://hooks.example.com/seqwatch"},
+    "put_configuration": {
+        "configuration": {
+            "channels": {"on-call": {"config": {"url": "https://hooks.example.com/seqwatch"}}},
+            "models": {
+                "load": {
+                    "contract": CONTRACT,
+                    "tags": ["hourly"],
+                    "slos": {"availability": {"objective": 0.995}},
+                }
+            },
+        },
+        "commit": "8c8c94d",
+    },
     "put_trainer": {"kind": "builtin"},
     "report_progress": {"number": 3, "training_error": 0.41, "validation_error": 0.44},
     "report_failure": {"error": "out of memory"},

@@ -17,7 +17,7 @@ from db.session import read_only, unit_of_work
 from services.access.api_keys import audit
 from services.configuration.differences import differences
 from services.configuration.faults import Faults
-from services.configuration.noun import Action, Change, Noun, Stated
+from services.configuration.noun import Action, ConfigurationChange, Noun, Stated
 
 Document = Mapping[str, Mapping[str, Any]]  # by field of a noun, then by name
 
@@ -39,7 +39,7 @@ class Decision:
     """One change, what it was decided upon, and the document of the object afterwards."""
 
     noun: Noun
-    change: Change
+    change: ConfigurationChange
     stated: Stated
     state: object
     after: Mapping[str, Any] | None = None
@@ -125,7 +125,7 @@ def _decided(
     after, before = noun.decide(stated, there, faults), noun.document(known)
     if after is None or after == before:
         return None
-    change = Change(
+    change = ConfigurationChange(
         kind=noun.kind,
         name=name,
         action=Action.CREATED if before is None else Action.CHANGED,
@@ -141,7 +141,7 @@ def _removed(
     return [
         Decision(
             noun=noun,
-            change=Change(kind=noun.kind, name=name, action=Action.REMOVED),
+            change=ConfigurationChange(kind=noun.kind, name=name, action=Action.REMOVED),
             stated=Stated(name=name, entry=None, prune=True),
             state=noun.state(known),
         )

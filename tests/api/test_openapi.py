@@ -109,6 +109,8 @@ def _types(schema: dict[str, Any]) -> list[str]:
 # What is free by its nature: what users send, or what a transition notes.
 FREE = {
     "BadRow.content",
+    "Difference.new",
+    "Difference.old",
     "Document.info",
     "Document.paths",
     "Step.detail",
