@@ -47,7 +47,7 @@ class ModelEntry(ModelPut):
 class Models:
     """Models with their monitors."""
 
-    kind, field, entry, batch = "Model", "models", ModelEntry, 20
+    kind, field, entry, batch = "Model", "models", ModelEntry, 50
     actions: Mapping[Action, str] = {
         Action.CREATED: "model.register",
         Action.CHANGED: "model.update",
@@ -81,7 +81,11 @@ class Models:
                 with faults.at(*path, field):
                     kind.from_json(raw[field])
                 bad |= {field} if faults.has_under(*path, field) else set()
-        return parse(ModelEntry, path, raw, faults, bad)
+        entry = parse(ModelEntry, path, raw, faults, bad)
+        for slo, fields in ({} if entry is None else entry.slos).items():
+            common = {key: one for key, one in (fields or {}).items() if key in _OF_SLO}
+            parse(MonitorEntry, (*path, "slos", slo), common, faults)
+        return None if faults.has_under(*path) else entry
 
     def decide(
         self, stated: Stated, there: KnownModels, faults: Faults

@@ -16,7 +16,7 @@ import yaml
 from api.configuration.nouns import NOUNS
 from api.configuration.schema import schema as schema_of_files
 from cli.configuration.merging import Merged, at, merged
-from cli.configuration.reading import Dumper, FileFault, InvalidFiles, files_under, read
+from cli.configuration.reading import Dumper, FileFault, InvalidFiles, Place, files_under, read
 from cli.http_interface import Refused, asked, connected_to
 from core.errors import Unprocessable
 from core.settings import Settings
@@ -75,8 +75,7 @@ def export(settings: Settings, given: argparse.Namespace) -> int:
         folder = given.directory / noun.field
         for name, fields in found[noun.field].items():
             folder.mkdir(parents=True, exist_ok=True)
-            # The kind of a channel is its type: `kind` tells channels from models.
-            own = {"type" if key == "kind" else key: one for key, one in fields.items()}
+            own = {_in_file(key): one for key, one in fields.items()}
             document = {"kind": noun.kind, "name": name, **own}
             text = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True)
             (folder / f"{name}.yaml").write_text(text, "utf-8")
@@ -112,16 +111,16 @@ def _put(
         raise InvalidFiles(_located(files, faults)) from None
 
 
-def _located(files: Merged, faults: Iterable[Mapping[str, str]]) -> Iterable[FileFault]:
-    """Yield faults of the document with the lines that state it."""
+def _located(files: Merged, faults: Iterable[Mapping[str, str]]) -> list[FileFault]:
+    """Return faults of the document with the lines that state it, in their order."""
+    found: list[tuple[Place, FileFault]] = []
     for fault in faults:
-        message = _hidden(fault["reason"], files)
-        if not fault["field"].startswith("/"):  # about no object of a file
-            yield FileFault("configuration", message)
-            continue
-        field = ".".join(fault["field"].split("/")[3:])
-        place = str(at(files.root, fault["field"]).place)
-        yield FileFault(place, f"{field}: {message}" if field else message)
+        message, place = _hidden(fault["reason"], files), at(files.root, fault["field"]).place
+        field = _in_file(".".join(fault["field"].split("/")[3:]))
+        where = str(place) if fault["field"].startswith("/") else "configuration"
+        located = FileFault(where, f"{field}: {message}" if field else message)
+        found.append((place, located))
+    return [one for _, one in sorted(found)]
 
 
 def _commit(path: Path) -> dict[str, Any]:
@@ -178,7 +177,12 @@ def _print_change(change: Mapping[str, Any], files: Merged) -> None:
     print(f"{change['kind']} {change['name']}: {change['action']}")
     for one in change["fields"]:
         old, new = (_text(one[key], files) for key in ("old", "new"))
-        print(f"  {one['field']}: {old} -> {new}")
+        print(f"  {_in_file(one['field'])}: {old} -> {new}")
+
+
+def _in_file(field: str) -> str:
+    """Return the name of a field in a file, where `kind` tells channels from models."""
+    return "type" if field == "kind" else field
 
 
 def _text(value: object, files: Merged) -> str:

@@ -18,7 +18,7 @@ _TAG = "tag:yaml.org,2002:"
 _AMBIGUOUS = "ambiguous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
     """A line of a file, from 1."""
 

@@ -86,6 +86,22 @@ def test_what_cannot_be_done_is_reported(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param(["load"], id="no file"),
+        pytest.param(["load", "load.csv", "-f", "files"], id="both"),
+    ],
+)
+def test_an_export_is_either_of_rows_or_of_the_configuration(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", *arguments]) == 1
+    assert "give MODEL and FILE for predictions, or -f DIR alone" in capsys.readouterr().err
+
+
 def test_the_version_is_the_changelogs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])

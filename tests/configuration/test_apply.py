@@ -137,6 +137,9 @@ BAD = {
     "monitors: {latency: {kind: silence}, x y: {kind: silence}}": "monitors.x y: monitor name",
     "slos: {latency: {objective: 2}}": "slos.latency.objective: burn_rate: objective must be",
     "slos: {latency: {objectiv: 0.9}}": "slos.latency.objectiv: burn_rate: no objectiv; known",
+    "slos: {latency: {enabled: maybe}}": "slos.latency.enabled: Input should be a valid bool",
+    "slos: {latency: {severity: loud}}": "slos.latency.severity: severity 'loud'; known: page",
+    "slos: {mine: {}}": "slos.mine: no SLI 'mine'; known: avail",
     "runbook_url: here": "runbook_url: Input should be a valid URL",
     "tags: [a b]": "tags: tags: tag name 'a b'",
     "group: no": "no: write true or false, or quote the text",
@@ -170,11 +173,12 @@ def test_every_error_of_every_file_is_printed(
     bad = "    policy: {latenes: 1}\n    monitors: {accuracy: {params: {objective: x}}}\n"
     write(LOAD.replace("name: load", "name: wind", 1) + bad, "wind.yaml")
     write("kind: Channel\nname: on-call\ntype: fax\n", "channel.yaml")
+    write("kind: Channel\nname: of-number\ntype: 3\n", "number.yaml")
     write("kind: Model\nname: none\n", "none.yaml")
     done = seqwatch("apply", "-f", write(LOAD + bad))
     places = [line.split(": ")[0] for line in done.err.splitlines() if ".yaml:" in line]
     assert [Path(one).name for one in places] == [
-        *("channel.yaml:2", "load.yaml:11", "none.yaml:2", "wind.yaml:11"),
+        *("channel.yaml:2", "load.yaml:11", "none.yaml:2", "number.yaml:3", "wind.yaml:11"),
     ]
     assert model_names(sessions) == []
 
