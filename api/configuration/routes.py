@@ -11,6 +11,8 @@ from api.configuration.schema import schema
 from api.server.body import Body
 from api.server.dependencies import AdminDep, CallerDep, NowDep, PlatformDep, ReadDep
 from api.server.json_route import LargeJsonRoute
+from db.tables import Scope
+from services.access.api_keys import require
 from services.configuration import apply
 from services.configuration.noun import ConfigurationChange
 
@@ -100,6 +102,7 @@ def put_configuration(
 
 
 @router.get("/schema")
-def read_configuration_schema(_: CallerDep) -> dict[str, Any]:
+def read_configuration_schema(who: CallerDep) -> dict[str, Any]:
     """Return the JSON schema of the files that `seqwatch apply` reads."""
+    require(who, Scope.READ, who.model_id)
     return schema()

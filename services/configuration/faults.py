@@ -99,9 +99,8 @@ def _with_nearest(reason: str) -> str:
     """
     if found := _KNOWN.search(reason):
         known = found[2].split(", ")
-        like = [
-            one for name in found[1].split(", ") for one in get_close_matches(name, known, n=1)
-        ]
+        unknown = re.findall(r"'([^']+)'", found[1]) or found[1].split(", ")
+        like = [one for name in unknown for one in get_close_matches(name, known, n=1)]
         if like:
             return f"{reason}; did you mean {', '.join(like)}?"
     return reason

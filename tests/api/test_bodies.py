@@ -20,7 +20,7 @@ def admin(as_key: Clients, model: str) -> TestClient:
         pytest.param(
             "/v1/models/grid",
             {"contract": CONTRACT, "owner": "me"},
-            "unknown owner; known: description, runbook_url, contract, policy",
+            "unknown owner; known: description, runbook_url, group, tags, contract, policy",
             id="a field of a model",
         ),
         pytest.param(

@@ -132,7 +132,8 @@ BAD = {
     "policy: {keep_slice_summaries: P1D}": "policy.keep_slice_summaries: policy: .* at least",
     "monitors: {accuracy: {params: {objectiv: 1}}}": "monitors.accuracy.params.objectiv: .*"
     "did you mean objective\\?",
-    "monitors: {drift: {}}": "monitors.drift: no kind of monitor 'drift'; known: ",
+    "monitors: {drift: {}}": "monitors.drift: no kind of monitor 'drift'; known: .*"
+    "did you mean input_drift\\?",
     "monitors: {accuracy: {enabled: 3}}": "monitors.accuracy.enabled: Input should be a valid",
     "monitors: {latency: {kind: silence}, x y: {kind: silence}}": "monitors.x y: monitor name",
     "slos: {latency: {objective: 2}}": "slos.latency.objective: burn_rate: objective must be",

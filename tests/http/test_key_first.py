@@ -162,10 +162,14 @@ def test_a_stalled_json_body_is_given_up(settings: Settings, sessions: Any, toke
 
 def test_a_json_body_may_have_so_many_bytes(app: Any, token: str) -> None:
     client = TestClient(app, headers={"Authorization": f"Bearer {token}"})
-    for n_bytes, status in {MAX_JSON_BYTES: 400, MAX_JSON_BYTES + 1: 413}.items():
-        headers = {"Content-Type": "application/json"}
-        answer = client.put("/v1/models/x", content=b"[" * n_bytes, headers=headers)
-        assert answer.status_code == status
+    headers = {"Content-Type": "application/json"}
+    for path, most in {
+        "/v1/models/x": MAX_JSON_BYTES,
+        "/v1/configuration": LargeJsonRoute.max_bytes,
+    }.items():
+        for n_bytes, status in {most: 400, most + 1: 413}.items():
+            answer = client.put(path, content=b"[" * n_bytes, headers=headers)
+            assert answer.status_code == status
 
 
 def test_a_large_json_body_is_read_as_a_small_one_is(app: Any, token: str) -> None:
