@@ -181,7 +181,7 @@ def _print_change(change: Mapping[str, Any], files: Merged) -> None:
 
 
 def _in_file(field: str) -> str:
-    """Return the name of a field in a file, where `kind` tells channels from models."""
+    """Return the name of a field in a file, where `kind` is that of the document."""
     return "type" if field == "kind" else field
 
 
