@@ -54,6 +54,7 @@ def _seconds(given: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+DurationOrZero = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
 
 
 class Settings(BaseSettings):
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     archive_every: Duration = timedelta(seconds=30)
     archive_after: Duration = timedelta(minutes=5)
     join_every: Duration = timedelta(minutes=10)
+    publish_every: DurationOrZero = timedelta(minutes=5)  # 0: never
     evaluate_every: Duration = timedelta(seconds=10)
     reevaluate_every: Duration = timedelta(minutes=15)
     deliver_every: Duration = timedelta(seconds=2)

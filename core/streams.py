@@ -54,11 +54,14 @@ class Stream(Generic[T]):
         What is stored, which begins with the number of its format.
     from_bytes
         Returns what `to_bytes` wrote.
+    is_published
+        Whether changed rows are marked for the open tables.
     """
 
     name: str
     to_bytes: Callable[[T], bytes]
     from_bytes: Callable[[bytes], T]
+    is_published: bool = False
 
     @property
     def level(self) -> Level:
@@ -86,6 +89,8 @@ class Additive(Generic[T]):
         Returns a summary as one part that begins at a moment, by which rows are rolled up
         to a coarser level. None where another stream holds what is coarser: rows that are
         no longer kept are deleted.
+    is_published
+        Whether changed rows are marked for the open tables.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Additive(Generic[T]):
     split: Callable[[T], Iterable[tuple[datetime, T]]]
     level: Level = Level.HOUR
     whole: Callable[[T, datetime], T] | None = None
+    is_published: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

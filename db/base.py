@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Enum, Integer, MetaData
+from sqlalchemy import JSON, BigInteger, Enum, Index, Integer, MetaData, text
 from sqlalchemy.orm import DeclarativeBase
 
 from db.types import Seconds, UtcDateTime
@@ -36,3 +36,11 @@ class Base(DeclarativeBase):
         timedelta: Seconds,
         StrEnum: Enum(StrEnum, native_enum=False, length=32, values_callable=_values),
     }
+
+
+def publication_index(table: str) -> Index:
+    """Return the index of the rows of a table that are not in the open tables yet."""
+    waits = text("publication IS NOT NULL")
+    return Index(
+        f"ix_{table}_publication", "publication", sqlite_where=waits, postgresql_where=waits
+    )

@@ -28,6 +28,7 @@ from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from jobs.worker import log_failure
 from services.evaluation import failed_slots, schedule
+from services.open_tables import publish
 from services.retention import erasure_requests
 from services.rollouts import training_runs
 from services.sources import definitions
@@ -182,7 +183,10 @@ class Ticker:
             "purge": PURGE_EVERY,
             "kserve": SWEEP_EVERY,
             "retain": RETAIN_EVERY,
+            publish.JOB: settings.publish_every,
         }.items():
+            if not every:
+                continue
             self._tick(job, every, at_slots(job, every))
         self._tick(schedule.JOB, settings.evaluate_every, closed_days)
         self._tick(training_runs.JOB, settings.fold_every, trainings)

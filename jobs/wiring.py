@@ -26,6 +26,7 @@ from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until, waiting
 from services.kserve.pairing import sweep
 from services.labels.label_join import Pace, join_all
+from services.open_tables import publish
 from services.read_models import backtests
 from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
@@ -58,6 +59,9 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         archive_all(sessions, settings.lake, utcnow(), settings.archive_after)
         join_all(sessions, settings.lake, utcnow(), pace)
 
+    def publish_results(_: Claim) -> None:
+        publish.publish_all(sessions, settings.lake, utcnow())
+
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
@@ -74,6 +78,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "kserve": Job(Queue.FOLD, pair_events),
         "deliver": Job(Queue.DELIVERY, deliver),
         "archive": Job(Queue.ARCHIVE, archive),
+        publish.JOB: Job(Queue.ARCHIVE, publish_results),
         **_evaluating(settings, sessions),
         **starting(settings, sessions, sender),
         definitions.JOB: Job(Queue.PULL, pull, pulling.record_failure),

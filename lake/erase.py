@@ -111,7 +111,7 @@ def delete(table: DeltaTable, column: str, found: Found, note: str) -> None:
     """
     values = pa.array(sorted(found.values), pa.string())
     for day in sorted(found.days):
-        _until_done(table, partial(_rewrite, day, pc.is_in(pc.field(column), values), note))
+        until_done(table, partial(_rewrite, day, pc.is_in(pc.field(column), values), note))
 
 
 def _rewrite(day: date, gone: pc.Expression, note: str, newest: DeltaTable) -> None:
@@ -145,7 +145,7 @@ def delete_days(table: DeltaTable, before: date) -> int:
     def delete(newest: DeltaTable) -> int:
         return int(newest.delete(f"day < '{before}'").get("num_deleted_rows") or 0)
 
-    return _until_done(table, delete)
+    return until_done(table, delete)
 
 
 def _days(table: DeltaTable) -> set[date]:
@@ -235,11 +235,11 @@ def _change(table: DeltaTable, properties: dict[str, str], notes: dict[str, str]
             commit_properties=CommitProperties(custom_metadata=dict(notes)),
         )
 
-    _until_done(table, change)
+    until_done(table, change)
     return storage.again(table)
 
 
-def _until_done(table: DeltaTable, act: Callable[[DeltaTable], T]) -> T:
+def until_done(table: DeltaTable, act: Callable[[DeltaTable], T]) -> T:
     """Try again on the newest state as long as somebody else's commits come in between."""
     for _ in range(ATTEMPTS):
         newest = storage.again(table)

@@ -135,13 +135,15 @@ def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
     return pc.multiply(pc.max_element_wise(pc.subtract(longest, 1), 0), step)
 
 
-def last_group(table: "DeltaTable") -> int:
+def last_group(table: "DeltaTable", application: str = INBOX) -> int:
     """Return the number of the last group in this state of the table; 0 for none."""
-    return table.transaction_version(INBOX) or 0
+    return table.transaction_version(application) or 0
 
 
-def append(table: "DeltaTable", rows: pa.Table, group_no: int) -> None:
-    """Append whole groups, the last of which is `group_no`.
+def append(
+    table: "DeltaTable", rows: pa.Table, group_no: int, application: str = INBOX
+) -> None:
+    """Append whole groups of an application, the last of which is `group_no`.
 
     `table` is the state in which these groups were seen to be missing. Delta
     refuses the commit when another one of this application came in between,
@@ -161,15 +163,17 @@ def append(table: "DeltaTable", rows: pa.Table, group_no: int) -> None:
             table,
             rows,
             mode="append",
-            schema_mode="merge",  # a contract may have gained a feature, or dropped one
+            schema_mode="merge",  # columns may have been added, or dropped
             writer_properties=compression(),
-            commit_properties=CommitProperties(app_transactions=[Transaction(INBOX, group_no)]),
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(application, group_no)]
+            ),
         )
     except DeltaError as error:
         newest = storage.again(table)
         if newest.version() == version:
             raise
-        if last_group(newest) >= group_no:
+        if last_group(newest, application) >= group_no:
             raise LakeMoved(f"group {group_no} is in the log already") from error
         # Another archiver came as far as an earlier group, or rows were erased.
         raise LakeMoved("the log was changed meanwhile") from error

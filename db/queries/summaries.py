@@ -1,6 +1,6 @@
 """Queries of summaries, whatever their stream."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -23,12 +23,14 @@ from sqlalchemy.orm import Session
 
 from core.streams import Additive, Level, Stream
 from core.window import Window
+from db.queries.publication import Source
 from db.queries.upsert import upsert
 from db.tables import SummaryRow
 
 T = TypeVar("T")
 AnyStream: TypeAlias = Additive[Any] | Stream[Any]
 Part: TypeAlias = tuple[Additive[Any], str, Any]  # stream, version, and what was seen
+Key: TypeAlias = tuple[str, datetime, str]  # stream, start and version of a row
 
 _KEYS = 1_000  # of one IN list
 _KEY = (SummaryRow.model_id, SummaryRow.stream, SummaryRow.start, SummaryRow.version)
@@ -47,9 +49,25 @@ class Stored:
     payload: bytes
     level: Level
 
+    @property
+    def key(self) -> Key:
+        """Stream, start and version."""
+        return self.stream, self.start, self.version
+
 
 _FIELDS = tuple(field.name for field in fields(Stored))
 _COLUMNS = tuple(getattr(SummaryRow, name) for name in _FIELDS)
+
+
+def of_batch(session: Session, source: Source, batch: int) -> Iterator[tuple[UUID, Stored]]:
+    """Yield the rows of a batch to be published, with their models."""
+    found = (
+        select(SummaryRow.model_id, *_COLUMNS)
+        .where(source.of(batch))
+        .order_by(SummaryRow.model_id, SummaryRow.start, SummaryRow.stream, SummaryRow.version)
+    )
+    for model_id, *row in session.execute(found):
+        yield model_id, Stored(*row)
 
 
 def rows(
@@ -203,7 +221,8 @@ def add_all(session: Session, parts: Mapping[UUID, Iterable[Part]]) -> None:
             whole = stream.from_many([*old, *new.values()])
             new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
         own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
-        rows += _values(model_id, own)
+        publications = {row.key: 0 for row in own} if stream.is_published else {}
+        rows += _values(model_id, own, publications)
     _write(session, rows)
 
 
@@ -225,8 +244,21 @@ def replace(
     model_id: UUID,
     window: Window,
     new: Sequence[Stored],
+    *,
+    is_change: bool = True,
 ) -> bool:
     """Store the rows of a window anew; what else was stored of it goes.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    streams, model_id, window
+        Whose rows are replaced.
+    new
+        The rows.
+    is_change
+        False where rows are merged and count nothing new: none is published again.
 
     Returns
     -------
@@ -236,9 +268,25 @@ def replace(
     before = rows(session, streams, model_id, [window])
     if {*before} == {*new}:
         return False
+    publications = _publications(session, streams, model_id, window)
+    published = {stream.name for stream in streams if stream.is_published}
+    changed = {*new} - {*before} if is_change else ()
+    publications |= {row.key: 0 for row in changed if row.stream in published}
     forget(session, model_id, streams, window)
-    _write(session, _values(model_id, new))
+    _write(session, _values(model_id, new, publications))
     return True
+
+
+def _publications(
+    session: Session, streams: Sequence[AnyStream], model_id: UUID, window: Window
+) -> dict[Key, int | None]:
+    """Return the publication of each row of a window that is not published yet."""
+    found = session.execute(
+        select(
+            SummaryRow.stream, SummaryRow.start, SummaryRow.version, SummaryRow.publication
+        ).where(*_are(streams, model_id), _inside(window), SummaryRow.publication.is_not(None))
+    )
+    return {(stream, start, version): number for stream, start, version, number in found}
 
 
 def forget(
@@ -324,9 +372,13 @@ def _write(session: Session, rows: Sequence[dict[str, object]]) -> None:
     upsert(session, SummaryRow, rows)
 
 
-def _values(model_id: UUID, new: Iterable[Stored]) -> list[dict[str, object]]:
+def _values(
+    model_id: UUID, new: Iterable[Stored], publications: Mapping[Key, int | None]
+) -> list[dict[str, object]]:
     return [
-        {"model_id": model_id} | {name: getattr(row, name) for name in _FIELDS} for row in new
+        {name: getattr(row, name) for name in _FIELDS}
+        | {"model_id": model_id, "publication": publications.get(row.key)}
+        for row in new
     ]
 
 

@@ -29,6 +29,7 @@ from db.tables.log import (
     UnusableAnswer,
 )
 from db.tables.models import Champion, Model, Version
+from db.tables.publication import Publication
 from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
 from db.tables.sources import SourceRow
@@ -57,6 +58,7 @@ __all__ = [
     "Monitor",
     "PendingEvent",
     "PlatformAlert",
+    "Publication",
     "Quarantine",
     "Receipt",
     "RepeatDay",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from alerts.platform import PlatformFault
 from alerts.state import Flip, Phase, Reason
-from db.base import Base, BigId
+from db.base import Base, BigId, publication_index
 from monitors.finding import Outcome
 
 
@@ -32,13 +32,15 @@ class Finding(Base):
     """Result of one evaluation of a monitor.
 
     Re-evaluated when rows or labels came in late: `rev` counts how often
-    that changed it, `first` keeps the result of the first evaluation.
+    that changed it, `first` keeps the result of the first evaluation. `publication`
+    is 0 while it waits to be published (`db.queries.publication`).
     """
 
     __tablename__ = "finding"
     __table_args__ = (
         UniqueConstraint("monitor_id", "as_of"),
         Index("ix_finding_model_id_window_end", "model_id", "window_end"),
+        publication_index("finding"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -57,6 +59,7 @@ class Finding(Base):
     rev: Mapped[int] = mapped_column(default=0)
     revised_at: Mapped[datetime | None]
     first: Mapped[dict[str, Any] | None]
+    publication: Mapped[int | None] = mapped_column(default=0, server_default="0")
 
 
 class Alert(Base):
@@ -88,12 +91,14 @@ class FlipRow(Base):
 
     `inhibited` is true while nobody was notified of it, because an input fault
     explains it and has an alert of its own; `notified_at` is when that ended.
+    `publication` is 0 while it waits to be published.
     """
 
     __tablename__ = "flip"
     __table_args__ = (
         Index("ix_flip_model_id_at", "model_id", "at"),
         Index("ix_flip_alert_id_at", "alert_id", "at"),
+        publication_index("flip"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -107,6 +112,7 @@ class FlipRow(Base):
     at: Mapped[datetime]
     recorded_at: Mapped[datetime]
     notified_at: Mapped[datetime | None]
+    publication: Mapped[int | None] = mapped_column(default=0, server_default="0")
 
 
 class PlatformAlert(Base):

@@ -7,17 +7,19 @@ from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.streams import Level
-from db.base import Base
+from db.base import Base, publication_index
 
 
 class SummaryRow(Base):
     """One stream of one version in one hour, or day, of event time.
 
     What `payload` holds is known to the stream (`monitors.summaries.streams`): a new
-    statistic needs no migration. `level` is the width of its parts.
+    statistic needs no migration. `level` is the width of its parts. `publication` is 0
+    while a change waits to be published, and NULL of a stream that is not published.
     """
 
     __tablename__ = "summary"
+    __table_args__ = (publication_index("summary"),)
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)
@@ -25,6 +27,7 @@ class SummaryRow(Base):
     version: Mapped[str] = mapped_column(primary_key=True)
     level: Mapped[Level]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    publication: Mapped[int | None]
 
 
 class SummaryLayout(Base):

@@ -317,6 +317,7 @@ def stream(name: str) -> Additive[CellCounts]:
         split=_by_hour,
         level=Level.SLICE,
         whole=as_one_slice,
+        is_published=True,
     )
 
 

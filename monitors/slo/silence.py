@@ -25,7 +25,7 @@ from monitors.summaries.summary import Ints, chunk_start
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 # By wall time, of all versions together.
-ARRIVALS = replace(cells.stream("arrivals"), level=Level.GRAIN, whole=None)
+ARRIVALS = replace(cells.stream("arrivals"), level=Level.GRAIN, whole=None, is_published=False)
 KEPT = 2 * WEEK  # of arrivals, that a profile is made of
 FEWEST = 30  # slices with predictions, before their gaps mean anything
 _HOURS = WEEK // HOUR

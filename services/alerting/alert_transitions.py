@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
 from core.durations import DAY
-from db.queries import models
+from db.queries import models, publication
 from db.queries.queue import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -361,4 +361,5 @@ def _notify(
     session: Session, flip: FlipRow, now: datetime, breach: FindingRow | None = None
 ) -> None:
     flip.inhibited, flip.notified_at = False, now
+    publication.wait(flip)
     deliveries.add_for_flip(session, flip, now, breach)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.durations import DAY
 from core.window import Window
-from db.queries import models, summaries
+from db.queries import models, publication, summaries
 from db.queries.log import recompute_marks
 from db.queries.log.recompute_marks import Mark
 from db.session import read_only, unit_of_work
@@ -296,6 +296,7 @@ def _save(session: Session, one: Reevaluation, slots: Sequence[datetime], now: d
             setattr(row, name, getattr(found, name))
         row.rev += 1
         row.revised_at = now
+        publication.wait(row)
     # What the next evaluation reads of this finding may have changed.
     is_changed = _left(session, monitor, as_of, before) != _left(session, monitor, as_of, after)
     zone = models.zone_of(session.get_one(Model, monitor.model_id))

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -63,8 +63,8 @@ def from_bytes(stored: bytes) -> DaySums:
     return DaySums(n_predictions=n_predictions, cells=cells)
 
 
-ERRORS = Stream(name="errors", to_bytes=to_bytes, from_bytes=from_bytes)
-SHADOW_ERRORS = Stream(name="shadow_errors", to_bytes=to_bytes, from_bytes=from_bytes)
+ERRORS = Stream(name="errors", to_bytes=to_bytes, from_bytes=from_bytes, is_published=True)
+SHADOW_ERRORS = replace(ERRORS, name="shadow_errors")
 ERRORS_BY_SEGMENT = Stream(name="errors_by_segment", to_bytes=to_bytes, from_bytes=from_bytes)
 
 
@@ -122,20 +122,25 @@ def read(
 
 def laid_out(rows: Iterable[Row | Stored], contract: Contract) -> list[ErrorDay]:
     """Return the errors that some rows hold, in their order."""
-    shape = task.of(contract).cells(contract)
-    found = []
-    for row in rows:
-        sums = from_bytes(row.payload)
-        found.append(
-            ErrorDay(
-                day=row.start.date(),
-                version=row.version,
-                is_shadow=row.stream == SHADOW_ERRORS.name,
-                n_predictions=sums.n_predictions,
-                cells=_laid_out(sums.cells, shape),
-            )
-        )
-    return found
+    return [of_row(row, contract) for row in rows]
+
+
+def of_row(row: Row | Stored, contract: Contract) -> ErrorDay:
+    """Return the errors that a row holds.
+
+    Raises
+    ------
+    Unprocessable
+        If they are stored in another format.
+    """
+    sums = from_bytes(row.payload)
+    return ErrorDay(
+        day=row.start.date(),
+        version=row.version,
+        is_shadow=row.stream == SHADOW_ERRORS.name,
+        n_predictions=sums.n_predictions,
+        cells=_laid_out(sums.cells, task.of(contract).cells(contract)),
+    )
 
 
 def _laid_out(cells: Floats, shape: tuple[int, int]) -> Floats:

@@ -38,8 +38,9 @@ from db.tables import (
     Version,
     WebSession,
 )
-from lake import storage
+from lake import published, storage
 from monitors.slo.serving import SERVING
+from services.open_tables.registry import TABLES
 from services.platform_faults import platform_alerts
 
 JOB = "delete_files"  # its subject is the id and the name of a model
@@ -239,6 +240,8 @@ def delete_files(
         }
     if not is_there:
         storage.remove(places.lake, text)
+        for table in TABLES:
+            published.delete_model(places.lake, table.name, text)
         payload_files.sweep(sessions)
     reports = [
         path for path in (places.reports / text).glob("*.html") if path.stem not in findings

@@ -142,7 +142,8 @@ def _roll_up(
             with _locked(sessions, plan) as session:
                 before = summaries.rows(session, [stream], plan.model_id, [window])
                 after = rolled_up(stream, whole, before, to, plan.zone)
-                summaries.replace(session, [stream], plan.model_id, window, after)
+                of = session, [stream], plan.model_id, window, after
+                summaries.replace(*of, is_change=False)
             n_rows += len(before) - len(after)
     return n_rows
 

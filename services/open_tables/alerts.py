@@ -1,0 +1,66 @@
+"""Open table of alerts: one row for each flip, and another one when it is notified later."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.tables import Alert, FlipRow, Model, Monitor
+from services.open_tables import findings, open_table
+from services.open_tables.open_table import (
+    FLAG,
+    KNOWN,
+    MODEL,
+    MONITOR,
+    TEXT,
+    TIME,
+    Batch,
+    Column,
+    OpenTable,
+)
+from services.open_tables.sources import FLIPS
+
+COLUMNS = (
+    Column("flip_id", TEXT, "id of the flip"),
+    *MODEL,
+    *MONITOR,
+    *KNOWN,
+    Column("flip", TEXT, "fired or resolved"),
+    Column("reason", TEXT, "breached, recovered, version_retired or deleted"),
+    Column("severity", TEXT, "page or ticket"),
+    Column("inhibited", FLAG, "explained by an input fault"),
+    Column("notified_at", TIME, "wall time; null: nobody"),
+    Column("finding_id", TEXT, "finding of the flip"),
+    Column("cause", TEXT, "as of findings"),
+)
+
+
+def rows(session: Session, batch: Batch) -> Iterator[open_table.Row]:
+    """Yield one row for each flip."""
+    found = (
+        select(FlipRow, Monitor, Model.name)
+        .join(Alert, Alert.id == FlipRow.alert_id)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .join(Model, Model.id == FlipRow.model_id)
+        .where(batch.source.of(batch.number))
+        .order_by(FlipRow.recorded_at, FlipRow.id)
+    )
+    for flip, monitor, model in session.execute(found):
+        yield {
+            "flip_id": str(flip.id),
+            **open_table.of_model(flip.model_id, model),
+            "monitor": monitor.name,
+            "kind": monitor.kind,
+            "as_of": flip.at,
+            "recorded_at": max(flip.recorded_at, flip.notified_at or flip.recorded_at),
+            "flip": flip.flip.value,
+            "reason": flip.reason.value,
+            "severity": monitor.severity,
+            "inhibited": flip.inhibited,
+            "notified_at": flip.notified_at,
+            "finding_id": flip.finding_id and str(flip.finding_id),
+            "cause": findings.cause(monitor.kind, flip.cause),
+        }
+
+
+TABLE = OpenTable(name="alerts", source=FLIPS, columns=lambda: COLUMNS, rows=rows)
