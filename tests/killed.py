@@ -8,7 +8,9 @@ from collections.abc import Callable
 from multiprocessing import get_context
 
 _CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.erasure.crashing", "tests.late.crashing"])
+_CONTEXT.set_forkserver_preload(
+    ["tests.erasure.crashing", "tests.late.crashing", "tests.open_tables.results"]
+)
 
 
 def assert_killed(work: Callable[..., None], *given: object, seconds: float = 240) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
@@ -23,10 +22,10 @@ from services.labels.label_join import join_all
 from services.open_tables.publish import publish_all
 from services.open_tables.registry import SOURCES, TABLES
 from services.retention.archive import archive_all
-from services.retention.deletion import Places, delete_files, delete_model
+from services.retention.deletion import Places, delete_files
 from tests.conftest import Once
-from tests.db.fill import MODEL, N_SERVED, NOW, SERVED, label
-from tests.open_tables import world
+from tests.db.fill import MODEL, N_SERVED, NOW, label
+from tests.open_tables import results, world
 from tests.open_tables.world import moment, rows
 
 
@@ -172,34 +171,17 @@ def test_late_labels_publish_the_changed_day_and_the_revised_findings_once_more(
     assert n_revised >= 1
     assert sum(row["rev"] > 0 for row in revised) == n_revised
     current = {finding["id"]: finding for finding in items(api, f"{MODEL}/findings")}
-    newest = (
-        world.database(lake)
-        .sql(
-            "SELECT * FROM findings QUALIFY row_number() OVER "
-            "(PARTITION BY finding_id ORDER BY recorded_at DESC, rev DESC) = 1"
-        )
-        .to_arrow_table()
-        .to_pylist()
-    )
+    newest = world.newest(lake, "findings", "finding_id")
     assert {row["finding_id"]: row["value"] for row in newest} == {
         name: finding["value"] for name, finding in current.items()
     }
-    test_the_accuracy_of_newest(lake, api)
-
-
-def test_the_accuracy_of_newest(lake: Path, api: TestClient) -> None:
-    newest = (
-        world.database(lake)
-        .sql(
-            "SELECT day, sum(loss * n_labelled) / sum(n_labelled) AS error FROM ("
-            "SELECT * FROM accuracy QUALIFY row_number() OVER (PARTITION BY model_id, version, "
-            "shadow, day, step, target ORDER BY recorded_at DESC) = 1) GROUP BY day ORDER BY day"
-        )
-        .fetchall()
-    )
-    expected = {day["day"]: day["error"] for day in api.get(f"{MODEL}/accuracy").json()["days"]}
-    for day, error in newest:
-        assert expected[day.isoformat()] == (None if error is None else pytest.approx(error))
+    days: dict[Any, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for row in world.newest(lake, "accuracy", "model_id, version, shadow, day, step, target"):
+        days[row["day"].isoformat()][0] += (row["loss"] or 0.0) * row["n_labelled"]
+        days[row["day"].isoformat()][1] += row["n_labelled"]
+    for day in api.get(f"{MODEL}/accuracy").json()["days"]:
+        loss, labelled = days[day["day"]]
+        assert day["error"] == (pytest.approx(loss / labelled) if labelled else None)
 
 
 def test_a_row_that_is_committed_while_a_batch_is_published_is_in_the_next_one(
@@ -225,18 +207,20 @@ def test_a_row_that_is_committed_while_a_batch_is_published_is_in_the_next_one(
     assert [row["finding_id"] for row in rows(lake, "findings")].count(late_id) == 1
 
 
-def test_deleting_a_model_removes_its_rows(
-    lake: Path, sessions: sessionmaker[Session], tmp_path: Path
+def test_deleting_a_model_removes_its_rows_and_no_others(
+    lake: Path, sessions: sessionmaker[Session], api: TestClient, tmp_path: Path
 ) -> None:
-    with unit_of_work(sessions) as session:
-        model = session.scalars(select(Model)).one()
-        model_id: UUID = model.id
-        other = Model(name="other", contract=model.contract, created_at=SERVED)
-        session.add(other)
-    with unit_of_work(sessions) as session:
-        delete_model(session, model_id, NOW)
+    kept = results.add_model(sessions, "other")
+    results.add(sessions, kept, 3)
+    publish_all(sessions, lake, NOW)
+    for rollout in items(api, "/v1/rollouts"):
+        assert api.post(f"/v1/rollouts/{rollout['id']}/cancel").is_success
+    model_id = rows(lake, "accuracy")[0]["model_id"]
+    assert api.delete(MODEL).is_success
+
     places = Places(lake=lake, artifacts=tmp_path / "artifacts", reports=tmp_path / "reports")
     delete_files(sessions, places, f"{model_id} load", NOW)
-    assert {table.name: len(rows(lake, table.name)) for table in TABLES} == {
-        table.name: 0 for table in TABLES
-    }
+
+    left = [row for table in TABLES for row in rows(lake, table.name)]
+    assert {row["model"] for row in left} == {"other"}
+    assert len(rows(lake, "findings")) == 3

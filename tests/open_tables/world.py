@@ -47,5 +47,14 @@ def database(lake: LakeRoot) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def newest(lake: LakeRoot, name: str, key: str) -> list[dict[str, Any]]:
+    """Return the newest row of each key, with the query of docs/open-tables.md."""
+    query = (
+        f"SELECT * FROM {name} "
+        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1"
+    )
+    return database(lake).sql(query).to_arrow_table().to_pylist()  # type: ignore[no-any-return]
+
+
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
