@@ -41,16 +41,16 @@ COLUMNS = (
     VERSION,
     *WINDOW,
     *KNOWN,
-    Column("day", DATE, "event day, local time"),
-    Column("shadow", FLAG, "scored, not served"),
-    Column("step", COUNT, "of the horizon, from 1"),
-    Column("target", TEXT, "name of the target"),
-    Column("n_predictions", COUNT, "of the day, all steps and targets"),
+    Column("day", DATE, "local"),
+    Column("shadow", FLAG, "not served"),
+    Column("step", COUNT, "from 1"),
+    Column("target", TEXT, ""),
+    Column("n_predictions", COUNT, "of the day"),
     Column("n_expected", COUNT, "labels expected"),
-    Column("n_labelled", COUNT, "labels that arrived"),
-    Column("pending", COUNT, "n_expected - n_labelled"),
-    Column("loss", NUMBER, "mean: absolute error (SD), squared for classes"),
-    Column("naive_loss", NUMBER, "the same of the naive forecast"),
+    Column("n_labelled", COUNT, "labels arrived"),
+    Column("pending", COUNT, "labels missing"),
+    Column("loss", NUMBER, "mean; error in SD, of classes squared"),
+    Column("naive_loss", NUMBER, "naive forecast"),
 )
 
 
@@ -60,7 +60,12 @@ def columns() -> Sequence[Column]:
     for each in TASKS:
         for metric in each.metrics:
             name = column_of(metric.name)
-            found.setdefault(name, Column(name, NUMBER, f"metric {metric.name}"))
+            found.setdefault(
+                name,
+                Column(
+                    name, NUMBER, metric.name + (f" in {metric.unit}" if metric.unit else "")
+                ),
+            )
     return [*found.values()]
 
 

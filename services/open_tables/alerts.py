@@ -21,17 +21,17 @@ from services.open_tables.open_table import (
 from services.open_tables.sources import FLIPS
 
 COLUMNS = (
-    Column("flip_id", TEXT, "id of the flip"),
+    Column("flip_id", TEXT, ""),
     *MODEL,
     *MONITOR,
     *KNOWN,
-    Column("flip", TEXT, "fired or resolved"),
-    Column("reason", TEXT, "breached, recovered, version_retired or deleted"),
-    Column("severity", TEXT, "page or ticket"),
-    Column("inhibited", FLAG, "explained by an input fault"),
-    Column("notified_at", TIME, "wall time; null: nobody"),
-    Column("finding_id", TEXT, "finding of the flip"),
-    Column("cause", TEXT, "as of findings"),
+    Column("flip", TEXT, "`fired`, `resolved`"),
+    Column("reason", TEXT, "of the flip"),
+    Column("severity", TEXT, "`page`, `ticket`"),
+    Column("inhibited", FLAG, "by an input fault"),
+    Column("notified_at", TIME, "wall time"),
+    Column("finding_id", TEXT, ""),
+    Column("cause", TEXT, "as in findings"),
 )
 
 

@@ -14,10 +14,10 @@ COLUMNS = (
     *findings.FINDING,
     Column("feature", TEXT, "input, class or part"),
     Column("segment", TEXT, "null: all"),
-    Column("score", NUMBER, "in the unit of the kind"),
-    Column("threshold", NUMBER, "of the finding's value"),
-    Column("effect", NUMBER, "size of the change, where reported"),
-    Column("view", TEXT, "statistic with the highest score"),
+    Column("score", NUMBER, "unit of the kind"),
+    Column("threshold", NUMBER, "of the finding"),
+    Column("effect", NUMBER, "where measured"),
+    Column("view", TEXT, "highest statistic"),
 )
 
 

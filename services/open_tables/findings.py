@@ -24,20 +24,20 @@ from services.open_tables.open_table import (
 from services.open_tables.sources import FINDINGS
 
 FINDING = (
-    Column("finding_id", TEXT, "id of the finding"),
+    Column("finding_id", TEXT, ""),
     *MODEL,
     *MONITOR,
     VERSION,
     *WINDOW,
     *KNOWN,
-    Column("rev", COUNT, "revisions, 0 at first"),
-    Column("outcome", TEXT, "ok, breach, no_data or error"),
+    Column("rev", COUNT, "revisions"),
+    Column("outcome", TEXT, "`ok`, `breach`, `no_data`, `error`"),
 )
 COLUMNS = (
     *FINDING,
-    Column("value", NUMBER, "in the unit of the kind"),
-    Column("threshold", NUMBER, "breach: value > threshold"),
-    Column("cause", TEXT, "what changed; empty of kinds that name entities"),
+    Column("value", NUMBER, "unit of the kind"),
+    Column("threshold", NUMBER, "likewise"),
+    Column("cause", TEXT, "empty of `silence`, `entity_health`"),
 )
 
 

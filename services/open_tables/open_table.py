@@ -41,7 +41,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, with its unit in `meaning` where it has one."""
+    """A column; `meaning` has its unit, and is empty where the name suffices."""
 
     name: str
     type: pa.DataType
@@ -82,21 +82,23 @@ class OpenTable:
 
 
 MODEL = (
-    Column("model_id", TEXT, "id of the model"),
-    Column("model", TEXT, "name of the model"),
+    Column("model_id", TEXT, ""),
+    Column("model", TEXT, ""),
 )
 MONITOR = (
-    Column("monitor", TEXT, "name of the monitor"),
-    Column("kind", TEXT, "kind of the monitor"),
+    Column("monitor", TEXT, ""),
+    Column("kind", TEXT, ""),
 )
-VERSION = Column("version", TEXT, "version that served")
+VERSION = Column("version", TEXT, "that served")
 WINDOW = (
-    Column("window_start", TIME, "start of the window, event time"),
-    Column("window_end", TIME, "its end, excluded"),
+    Column("window_start", TIME, "event time"),
+    Column("window_end", TIME, "excluded"),
 )
 KNOWN = (
-    Column("as_of", TIME, "as of which it was computed"),
-    Column("recorded_at", TIME, "since when it was known, wall time"),
+    Column(
+        "as_of", TIME, "of the data, event time; of `accuracy` and `slo_slices` `recorded_at`"
+    ),
+    Column("recorded_at", TIME, "wall time"),
 )
 
 

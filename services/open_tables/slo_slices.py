@@ -42,16 +42,16 @@ log = logging.getLogger(__name__)
 COLUMNS = (
     *MODEL,
     *MONITOR,
-    Column("sli", TEXT, "name of the SLI"),
+    Column("sli", TEXT, ""),
     VERSION,
-    Column("segment", TEXT, "null: all, unless by_segment"),
+    Column("segment", TEXT, "null: all"),
     *WINDOW,
     *KNOWN,
-    Column("unit", TEXT, "predictions or time slices (10 s)"),
-    Column("objective", NUMBER, "share that must be good, 0 to 1"),
-    Column("good", COUNT, "in the unit"),
-    Column("bad", COUNT, "in the unit"),
-    Column("unknown", COUNT, "in the unit"),
+    Column("unit", TEXT, "`predictions` or `time slices` of 10 s"),
+    Column("objective", NUMBER, "share, 0 to 1"),
+    Column("good", COUNT, "events"),
+    Column("bad", COUNT, "events"),
+    Column("unknown", COUNT, "events"),
 )
 
 

@@ -20,13 +20,13 @@ NOW = START + 10 * DAY
 FEATURES = ("load", "wind")
 
 
-def add_model(sessions: sessionmaker[Session], name: str = "grid") -> UUID:
-    """Add a model with a monitor of input drift that has an alert."""
+def add_model(
+    sessions: sessionmaker[Session], name: str = "grid", kind: str = "input_drift"
+) -> UUID:
+    """Add a model with a monitor that has an alert."""
     model_id = streams.add_model(sessions, name=name)
     with unit_of_work(sessions) as session:
-        monitor = Monitor(
-            model_id=model_id, name="drift", kind="input_drift", severity="ticket", params={}
-        )
+        monitor = Monitor(model_id=model_id, name=kind, kind=kind, severity="ticket", params={})
         session.add(monitor)
         session.flush()
         session.add(Alert(monitor_id=monitor.id, model_id=model_id, phase=Phase.QUIET))

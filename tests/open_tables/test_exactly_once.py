@@ -19,7 +19,7 @@ from db.tables import Finding, Run
 from jobs.ticker import Ticker
 from jobs.wiring import jobs
 from jobs.worker import Queue, Worker
-from lake import published
+from lake import published, tables
 from lake.storage import LakeAstray
 from services.open_tables import publish as publishing
 from services.open_tables.publish import publish, publish_all
@@ -181,7 +181,7 @@ def test_a_database_that_is_older_than_the_lake_is_refused(
     table = published.open_table(lake, "findings")
     assert table is not None
     later = rows(lake, "findings")
-    publishing.tables.append(table, TABLES[0].to_arrow(later), 9, published.BATCHES)
+    tables.append(table, TABLES[0].to_arrow(later), 9, published.BATCHES)
     results.add(sessions, model_id, 1, first=1)
     with pytest.raises(LakeAstray, match="findings ends at batch 9, but the database numbered"):
         publish_all(sessions, lake, NOW)

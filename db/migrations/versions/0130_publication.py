@@ -6,7 +6,7 @@ from alembic import op
 from db.types import UtcDateTime
 
 revision = "0130"
-down_revision = "0100"
+down_revision = "0120"
 branch_labels = None
 depends_on = None
 
