@@ -17,14 +17,14 @@ FOLDER = "published"  # below the lake's root, beside the folders of models
 BATCHES = "published"  # the application whose batch numbers the transactions carry
 MONTH = "month"  # the column of the partitions, such as "2026-01"
 
-TIDY_EVERY = 32  # commits
+MOST_SMALL = 32  # files beyond one for each month
 READ_FOR_HOURS = 1  # by a reader that began before files were made one
 
 # The log is kept for a day: the past of a value is in the rows, not in versions of the table.
 SHORT_HISTORY = {
     "delta.enableExpiredLogCleanup": "true",
     "delta.logRetentionDuration": "interval 1 days",
-    "delta.checkpointInterval": "32",
+    "delta.checkpointInterval": "50",
     "delta.dataSkippingStatsColumns": "recorded_at,model_id",
 }
 
@@ -73,10 +73,11 @@ def delete_model(root: LakeRoot, name: str, model_id: str) -> int:
 
 
 def tidy(table: DeltaTable) -> None:
-    """Now and then, make one file of the many small ones of a month; remove the old ones."""
-    if table.version() % TIDY_EVERY:
-        return
+    """Where there are many small files, make them one for each month; remove the old ones."""
     newest = storage.again(table)
+    months = [uri.rsplit("/", 2)[1] for uri in newest.file_uris()]
+    if len(months) < len({*months}) + MOST_SMALL:
+        return
     try:
         newest.optimize.compact(writer_properties=compression())
     except CommitFailedError:  # another publisher does it, or a model is being deleted

@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.durations import HOUR
+from core.durations import DAY, HOUR
 from core.lake_root import LakeRoot
+from core.schema.zone import UTC_ZONE
 from core.settings import Settings
-from db.queries import publication
+from core.streams import Level
+from core.window import Window
+from db.queries import publication, summaries
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Run
@@ -21,15 +24,21 @@ from jobs.wiring import jobs
 from jobs.worker import Queue, Worker
 from lake import published, tables
 from lake.storage import LakeAstray
+from monitors.slo.serving import SERVING
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
 from services.open_tables import publish as publishing
 from services.open_tables.publish import publish, publish_all
 from services.open_tables.registry import TABLES
 from services.open_tables.sources import FINDINGS
 from services.platform_faults.outage import is_outage
+from services.summaries.roll_up import rolled_up
+from tests import stored
 from tests.killed import assert_killed
 from tests.open_tables import results
 from tests.open_tables.results import NOW
 from tests.open_tables.world import rows
+from tests.streams import START
 
 POINTS = {
     "before a batch is numbered": ("db.queries.publication", "number", "before"),
@@ -149,6 +158,45 @@ def test_rows_that_somebody_changes_hold_no_publisher_up(
         assert counts(lake)["findings"] == {1: 2}
     publish_all(sessions, lake, NOW)
     assert counts(lake)["findings"] == {1: 3}
+
+
+def test_an_hour_that_changes_is_published_again_and_one_that_is_rolled_up_is_not(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    lake, model_id = tmp_path / "lake", results.add_model(sessions)
+    with unit_of_work(sessions) as session:
+        slo = MonitorPlan(name="slo", kind="burn_rate", params={"sli": "availability"})
+        monitor_config.put(session, model_id, slo)
+        for minute in (0, 5):
+            at = START + timedelta(minutes=minute)
+            stored.put_served(session, model_id, "v1", at, 10, n_failed=1)
+    publish_all(sessions, lake, NOW)
+
+    hour = Window(START, START + HOUR)
+    with unit_of_work(sessions) as session:
+        of_slices = summaries.rows(session, [SERVING], model_id, [hour])
+        assert SERVING.whole is not None
+        after = rolled_up(SERVING, SERVING.whole, of_slices, Level.HOUR, UTC_ZONE)
+        of = session, [SERVING], model_id, hour, after
+        assert summaries.replace(*of, is_change=False)
+    assert publish_all(sessions, lake, NOW + DAY) == 0
+
+    with unit_of_work(sessions) as session:
+        stored.put_served(session, model_id, "v1", START, 1)
+    publish_all(sessions, lake, NOW + 2 * DAY)
+    found = [(row["good"], row["bad"], row["recorded_at"]) for row in rows(lake, "slo_slices")]
+    assert sorted(found) == [(18, 2, NOW), (19, 2, NOW + 2 * DAY)]
+
+
+def test_an_hour_is_published_when_it_is_over(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    lake, model_id = tmp_path / "lake", results.add_model(sessions)
+    with unit_of_work(sessions) as session:
+        monitor_config.put(session, model_id, MonitorPlan(name="slo", kind="burn_rate"))
+        stored.put_served(session, model_id, "v1", START, 10)
+    assert publish_all(sessions, lake, START + HOUR) == 0
+    assert publish_all(sessions, lake, START + 2 * HOUR) == 1
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -177,7 +177,7 @@ def test_late_labels_publish_the_changed_day_and_the_revised_findings_once_more(
         name: finding["value"] for name, finding in current.items()
     }
     days: dict[Any, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for row in world.newest(lake, "accuracy", "model_id, version, shadow, day, step, target"):
+    for row in world.newest(lake, "accuracy", "model_id, version, shadow, day"):
         days[row["day"].isoformat()][0] += (row["loss"] or 0.0) * row["n_labelled"]
         days[row["day"].isoformat()][1] += row["n_labelled"]
     for day in api.get(f"{MODEL}/accuracy").json()["days"]:

@@ -48,10 +48,10 @@ def database(lake: LakeRoot) -> duckdb.DuckDBPyConnection:
 
 
 def newest(lake: LakeRoot, name: str, key: str) -> list[dict[str, Any]]:
-    """Return the newest row of each key, with the query of docs/open-tables.md."""
+    """Return the newest rows of each key, with the query of docs/open-tables.md."""
     query = (
         f"SELECT * FROM {name} "
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1"
+        f"QUALIFY rank() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1"
     )
     return database(lake).sql(query).to_arrow_table().to_pylist()  # type: ignore[no-any-return]
 
