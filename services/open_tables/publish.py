@@ -26,7 +26,7 @@ from services.platform_faults.outage import is_outage
 log = logging.getLogger(__name__)
 
 JOB = "publish"
-MAX_BATCHES = 64  # of one source in one call: the archive gets its turn
+MAX_BATCHES = 16  # of one source in one call, a few seconds: the archive gets its turn
 
 
 def publish_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:

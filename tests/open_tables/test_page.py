@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from db.migrate import upgrade
+from db.session import connect
 from services.open_tables.publish import publish_all
 from services.open_tables.registry import TABLES
 from tests.conftest import Once
+from tests.db import fill
 from tests.db.fill import N_SERVED, NOW
 from tests.open_tables import results, world
 from tests.open_tables.document import PAGE, described
+from tests.templates import SQLITE
 
 STORED = Path(__file__).parent / "schemas.json"
 
@@ -70,3 +74,20 @@ def test_a_cause_that_names_an_entity_is_not_published(
         for path in (tmp_path / "lake" / "published").rglob("*")
         if path.is_file() and b"Meier" in path.read_bytes()
     ]
+
+
+def test_an_upgrade_publishes_what_was_found_before(tmp_path: Path) -> None:
+    manifest = fill.restore(fill.FILLED / "0100.tar.xz", tmp_path)
+    settings = fill.settings_of(tmp_path, f"sqlite:///{tmp_path / SQLITE}")
+    engine = connect(settings.database_url)
+    upgrade(engine)
+    sessions = sessionmaker(engine, expire_on_commit=False)
+
+    publish_all(sessions, settings.lake, NOW)
+
+    n_items = manifest.n_items
+    assert len(world.rows(settings.lake, "findings")) == n_items[f"{fill.MODEL}/findings"]
+    assert len(world.rows(settings.lake, "alerts")) == n_items["/v1/flips"]
+    days = {row["day"] for row in world.rows(settings.lake, "accuracy")}
+    assert len(days) >= N_SERVED
+    engine.dispose()
