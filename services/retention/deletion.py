@@ -38,7 +38,7 @@ from db.tables import (
     Version,
     WebSession,
 )
-from lake import published, storage
+from lake import storage
 from monitors.slo.serving import SERVING
 from services.open_tables.registry import TABLES
 from services.platform_faults import platform_alerts
@@ -223,6 +223,8 @@ def delete_files(
     now
         Wall time. Weights that are younger than half an hour may be about to be named.
     """
+    from lake import published  # the API, which deletes models too, needs no Delta
+
     text, _, name = subject.partition(" ")
     model_id = UUID(text)
     with read_only(sessions) as session:
