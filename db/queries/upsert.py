@@ -28,4 +28,6 @@ def upsert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     keys = [column.name for column in inspect(table).primary_key]
     values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
     statement = insert.on_conflict_do_update(index_elements=keys, set_=values)
-    session.execute(statement, [dict(row) for row in rows])
+    # Nulls are written too: rows without them would be a statement of their own.
+    options = {"render_nulls": True}
+    session.execute(statement, [dict(row) for row in rows], execution_options=options)

@@ -40,7 +40,6 @@ from db.tables import (
 )
 from lake import storage
 from monitors.slo.serving import SERVING
-from services.open_tables.registry import TABLES
 from services.platform_faults import platform_alerts
 
 JOB = "delete_files"  # its subject is the id and the name of a model
@@ -224,6 +223,7 @@ def delete_files(
         Wall time. Weights that are younger than half an hour may be about to be named.
     """
     from lake import published  # the API, which deletes models too, needs no Delta
+    from services.open_tables.registry import TABLES
 
     text, _, name = subject.partition(" ")
     model_id = UUID(text)
