@@ -204,19 +204,19 @@ def _load(
     """Read what is to be appended; and 0 rows for each stream of which nothing is."""
     with read_only(sessions) as session:
         before = archiving.reached(session, streams)
-        found = models.some(session, {model_id for model_id, _ in streams})
+        batches = archiving.groups(session, streams, max_bytes, MAX_BYTES)
+        waiting = [stream for stream, batch in batches.items() if batch is not None]
+        found = models.some(session, {model_id for model_id, _ in waiting})
         contracts = {model.id: model.contract for model in found}
         is_begun = positions.has_archived(session)
-    is_new = not all(one.archived for one in before.values())
+    is_new = not all(before[stream].archived for stream in waiting)
     if is_begun and is_new and storage.is_empty(lake_root):
         # A new model would begin a new lake where the volume of the old one is not mounted.
         raise LakeAstray("the lake is missing or empty, but the database archived rows into it")
-    opened = {s: _opened(lake_root, s, contracts[s[0]], before[s].archived) for s in streams}
+    opened = {s: _opened(lake_root, s, contracts[s[0]], before[s].archived) for s in waiting}
     with read_only(sessions) as session:
-        now = archiving.reached(session, streams)
-        batches = archiving.groups(session, streams, max_bytes, MAX_BYTES)
-        for stream, table in opened.items():
-            in_lake = tables.last_group(table)
+        now = archiving.reached(session, waiting)
+        for stream, (_, in_lake) in opened.items():
             if in_lake > now[stream].folded:
                 raise LakeAstray(
                     f"{stream[1]} of model {stream[0]}: the lake ends at group {in_lake}, "
@@ -229,7 +229,7 @@ def _load(
     groups = {
         stream: _Groups(
             contract=contracts[stream[0]],
-            table=opened[stream],
+            table=opened[stream][0],
             archived=before[stream].archived,
             batch=full[stream],
             payloads=found,
@@ -241,17 +241,23 @@ def _load(
 
 def _opened(
     lake_root: LakeRoot, stream: Stream, contract: Contract, archived: int
-) -> DeltaTable:
-    """Return a table. A lake that is away for a while is not begun anew in its place."""
+) -> tuple[DeltaTable, int]:
+    """Return a table and its last group.
+
+    A lake that is away for a while is not begun anew in its place.
+    """
     model_id, kind = stream
     table = tables.open_table(lake_root, model_id, kind)
+    if table is None and not archived:
+        table = tables.create_table(lake_root, model_id, kind, contract)
+    # Of this very state, which another archiver may just have made.
     in_lake = tables.last_group(table) if table is not None else 0
-    if in_lake < archived:
+    if table is None or in_lake < archived:
         raise LakeAstray(
             f"{kind} of model {model_id}: the lake ends at group {in_lake}, "
             f"but the database archived up to {archived}"
         )
-    return table or tables.create_table(lake_root, model_id, kind, contract)
+    return table, in_lake
 
 
 def _append(lake_root: LakeRoot, stream: Stream, of: _Groups) -> set[date] | None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.durations import DAY, HOUR
+from core.durations import DAY, HOUR, SECOND
 from core.schema.rows import Kind
 from core.window import Window
 from db.queries.log import archiving, positions
@@ -297,3 +297,43 @@ def test_old_receipts_are_forgotten(sessions: sessionmaker[Session]) -> None:
             )
     with unit_of_work(sessions) as session:
         assert forget_receipts(session, START + HOUR) == 1
+
+
+def test_rows_wait_for_others_but_not_for_long(
+    sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START, 1))  # received at START
+    after = timedelta(minutes=5)
+
+    assert archive_all(sessions, lake, START + after - SECOND, after) == 0
+    assert archive_all(sessions, lake, START + after, after) == 1
+
+    send(sessions, model_id, prediction(START, 2))
+    assert archive_all(sessions, lake, START - HOUR, after) == 1  # the clock was set back
+
+    send(sessions, model_id, prediction(START, 3))
+    assert archive_all(sessions, lake, START + SECOND, after) == 0
+    monkeypatch.setattr("services.retention.archive.ENOUGH", 100)
+    assert archive_all(sessions, lake, START + SECOND, after) == 1
+
+
+def test_the_disk_has_all_rows_before_the_database_forgets_any(
+    sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_ids = [add_model(sessions, name=name) for name in ("a", "b")]
+    for model_id in model_ids:
+        send(sessions, model_id, prediction(START, 1))
+
+    def broken(_: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr("lake.storage.sync", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        archive_all(sessions, lake, LATE)
+    with read_only(sessions) as session:
+        assert len(session.scalars(select(Inbox)).all()) == 2
+    monkeypatch.undo()
+
+    assert archive_all(sessions, lake, LATE) == 2
+    assert [len(ids_in(lake, model_id)) for model_id in model_ids] == [1, 1]

@@ -1,13 +1,14 @@
 """Join: what was predicted with what happened."""
 
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.durations import DAY, HOUR
+from core.durations import DAY, HOUR, SECOND
 from core.schema.rows import Kind
 from core.schema.task import EXPECTED, LABELLED, LOSS, N_SUMS
 from db.queries.log import positions
@@ -18,7 +19,7 @@ from lake.storage import LakeAstray
 from services.aggregation.fold import fold_all
 from services.labels import label_join
 from services.labels.error_days import ERRORS
-from services.labels.label_join import join
+from services.labels.label_join import Pace, join, join_all
 from services.platform_faults import set_aside
 from services.platform_faults.outage import is_outage
 from services.retention.archive import archive_all
@@ -203,3 +204,35 @@ def test_a_lake_that_goes_away_during_a_join_leaves_the_day_marked(
         assert positions.dirty_days(session, world.model_id) == [
             (world.model_id, AT.date(), 99)
         ]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_labels_that_come_all_day_are_joined_now_and_then(world: World) -> None:
+    world.send(prediction(AT, prediction_id="p", output=FORECAST))
+    world.settle()
+    pace = Pace(HOUR)
+
+    def more() -> int:
+        world.send_labels(label(AT + HOUR, [1.5]))
+        fold_all(world.sessions, LATE)
+        archive_all(world.sessions, world.lake, LATE)
+        return join_all(world.sessions, world.lake, LATE, pace)
+
+    assert [more(), more(), more()] == [1, 0, 0]
+    with read_only(world.sessions) as session:
+        assert len(positions.dirty_days(session, world.model_id)) == 1
+    assert join(world.sessions, world.lake, world.model_id) == 1  # as before an evaluation
+    assert world.chunk()[0, LABELLED] == 1
+
+
+def test_a_long_join_waits_for_the_next_one_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("services.labels.label_join.monotonic", lambda: clock[0])
+    pace, model_id = Pace(10 * SECOND), uuid4()
+    assert pace.is_due(model_id)
+    for took, wait in ((0.01, 10.0), (6.0, 120.0)):
+        pace.joined(model_id, took)
+        clock[0] += wait - 1
+        assert not pace.is_due(model_id)
+        clock[0] += 1
+        assert pace.is_due(model_id)
