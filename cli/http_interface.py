@@ -38,7 +38,7 @@ def connected_to(
     """
     key = os.environ.get("SEQWATCH_KEY", "").strip()
     if not key:
-        raise Unprocessable(f"a key with {scopes}: set SEQWATCH_KEY")
+        raise Unprocessable(f"no key: set SEQWATCH_KEY to one with {scopes}")
     with httpx.Client(
         base_url=url or settings.public_url,
         headers={"Authorization": f"Bearer {key}"},
@@ -57,12 +57,18 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
     """
     try:
         answer = api.request(method, path, **more)
-    except httpx.TransportError as error:
-        raise Refused(f"no answer ({type(error).__name__})") from None
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise Refused(
+            f"no answer from {api.base_url} ({type(error).__name__}: {error}): is the API "
+            "running there? The address is SEQWATCH_PUBLIC_URL, or --url"
+        ) from None
     try:
         document: dict[str, Any] = answer.json()
     except ValueError:
-        raise Refused(f"{answer.status_code}: an answer that is no JSON") from None
+        raise Refused(
+            f"{answer.status_code}: the answer of {api.base_url} is no JSON: is this the address "
+            "of Seqwatch, without a path?"
+        ) from None
     if answer.is_error:
         raise Refused(f"{answer.status_code}: {document.get('detail', '')}", document)
     return document

@@ -59,7 +59,11 @@ def apply(settings: Settings, given: argparse.Namespace) -> int:
             _confirm(_put(api, files, given, dry_run=True), files)
         print(f"{files.n_objects} objects: applying …", file=sys.stderr)
         began = time.monotonic()
-        found = _put(api, files, given, dry_run=False)
+        try:
+            found = _put(api, files, given, dry_run=False)
+        except KeyboardInterrupt:
+            print("interrupted: some objects may be saved; apply again", file=sys.stderr)
+            raise
         seconds = time.monotonic() - began
     _print(found, files)
     print(f"applied in {seconds:.1f} s", file=sys.stderr)
@@ -67,20 +71,36 @@ def apply(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def export(settings: Settings, given: argparse.Namespace) -> int:
-    """Write the configuration of the platform to a folder, one file per object."""
+    """Write the configuration of the platform to a folder, one file per object.
+
+    Raises
+    ------
+    Unprocessable
+        If a file cannot be written.
+    """
     with connected_to(settings, given.url, SCOPE, SECONDS) as api:
         found = asked(api, "GET", PATH)["configuration"]
-    n_files = 0
+    written = set[Path]()
     for noun in NOUNS:
-        folder = given.directory / noun.field
         for name, fields in found[noun.field].items():
-            folder.mkdir(parents=True, exist_ok=True)
             own = {_in_file(key): one for key, one in fields.items()}
             document = {"kind": noun.kind, "name": name, **own}
             text = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True)
-            (folder / f"{name}.yaml").write_text(text, "utf-8")
-            n_files += 1
-    print(f"{n_files} files written to {given.directory}", file=sys.stderr)
+            path = given.directory / noun.field / f"{name}.yaml"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, "utf-8")
+            except OSError as error:
+                raise Unprocessable(f"{path}: {error.strerror}") from None
+            written.add(path)
+    print(f"{len(written)} files written to {given.directory}", file=sys.stderr)
+    others = [one for one in _files_in(given.directory) if one not in written]
+    if others:
+        print(
+            f"{given.directory} has {len(others)} more, which `apply` reads too, such as "
+            f"{others[0]}: remove what is old",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -90,10 +110,17 @@ def schema(_: Settings, __: argparse.Namespace) -> int:
     return 0
 
 
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return files_under(folder)
+    except InvalidFiles:
+        return []
+
+
 def _merged(path: Path) -> Merged:
     files = merged(read(files_under(path)), os.environ)
     for each in files.unused:
-        print(f"{each}: these defaults apply to no model", file=sys.stderr)
+        print(each, file=sys.stderr)
     return files
 
 

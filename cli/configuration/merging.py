@@ -27,7 +27,7 @@ class Merged:
     resolved
         The variable of each value that came from the environment.
     unused
-        Defaults that apply to no model.
+        Defaults that apply to no model: where, which, and why.
     """
 
     root: Node
@@ -91,7 +91,7 @@ def merged(documents: Iterable[Node], environment: Mapping[str, str]) -> Merged:
     return Merged(
         root=Node(value=nodes, place=next(iter(nodes.values())).place),
         resolved=resolved,
-        unused=[f"{of.place}: {name}" for name, of in defaults if name not in used],
+        unused=[_unused(name, of) for name, of in defaults if name not in used],
     )
 
 
@@ -156,6 +156,12 @@ def _tags(document: Node) -> set[str]:
     tags = document.value.get("tags")
     is_list = tags is not None and isinstance(tags.value, list)
     return {one.value for one in tags.value if isinstance(one.value, str)} if is_list else set()
+
+
+def _unused(name: str, defaults: Node) -> str:
+    tags = ", ".join(sorted(_tags(defaults)))
+    reason = f"no model has the tags {tags}" if tags else "there is no model"
+    return f"{defaults.place}: {name}: these defaults apply to no model: {reason}"
 
 
 def _with_defaults(model: Node, defaults: Sequence[tuple[str, Node]], used: set[str]) -> Node:

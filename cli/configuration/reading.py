@@ -179,6 +179,8 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             line = 1 if mark is None else mark.line + 1
             reason = ": ".join(filter(None, (error.context, error.problem)))
+            if mark is not None and _begins_with_tab(text, mark.line):
+                reason = "a tab at the beginning of the line: indent with spaces"
             raise _Unreadable(reason or "no YAML", line) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise _Unreadable(f"no YAML: {str(error).splitlines()[0]}") from None
@@ -258,6 +260,12 @@ def _check_depth(text: str) -> None:
         if depth > MAX_DEPTH:
             line = 0 if event.start_mark is None else event.start_mark.line
             raise _Unreadable(f"more than {MAX_DEPTH} levels", line + 1)
+
+
+def _begins_with_tab(text: str, line: int) -> bool:
+    lines = text.splitlines()
+    indent = re.match(r"\s*", lines[line])[0] if line < len(lines) else ""
+    return "\t" in indent
 
 
 def _is_empty(root: yaml.Node) -> bool:

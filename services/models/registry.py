@@ -279,9 +279,11 @@ def successor(model: Model, versions: Iterable[Version], stated: Contract) -> Co
     spoken_of = replace(old, features=tuple(f for f in old.features if f.name not in unsaid))
     broken = compare(spoken_of, stated).breaking
     if broken:
+        needs_model = {*broken} & {*apart(old, stated)}
+        remedy = "register a model of another name" if needs_model else "add a new version"
         raise Conflict(
             f"the contract of {model.name!r} cannot change in {', '.join(broken)}: "
-            "rows are stored under it; declare the change with a new version"
+            f"rows may be stored under it; {remedy} with this contract"
         )
     features = {f.name: named.get(f.name, f) for f in old.features} | named
     return succeed(old, replace(stated, features=tuple(features.values())))

@@ -189,10 +189,17 @@ def test_a_contract_that_breaks_the_stored_one_is_refused_at_its_line(
 ) -> None:
     files = write(LOAD)
     assert seqwatch("apply", "-f", files).status == 0
-    write(LOAD.replace("horizon: 24", "horizon: 12"))
-    done = seqwatch("apply", "-f", files)
-    assert done.status == 1
-    assert f"{files}/load.yaml:10: contract.horizon: the contract of 'load' cannot" in done.err
+    for line, old, remedy in (
+        (10, "horizon: 24", "register a model of another name"),
+        (9, "input_length: 96", "add a new version"),
+    ):
+        name = old.split(":")[0]
+        write(LOAD.replace(old, f"{name}: 12"))
+        done = seqwatch("apply", "-f", files)
+        assert done.status == 1
+        where = f"{files}/load.yaml:{line}: contract.{name}"
+        assert f"{where}: the contract of 'load' cannot change in {name}: " in done.err
+        assert f"; {remedy} with this contract" in done.err
 
 
 @CHANNELS

@@ -85,4 +85,6 @@ def test_what_cannot_be_done_is_one_sentence(
         assert main(["source", *arguments, "--url", url]) == 1
         assert why in capsys.readouterr().err
     assert main(["source", "list", "grid", "--url", "http://127.0.0.1:1"]) == 1
-    assert "no answer (ConnectError)" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "no answer from http://127.0.0.1:1 (ConnectError: " in shown
+    assert "is the API running there? The address is SEQWATCH_PUBLIC_URL, or --url" in shown

@@ -161,6 +161,10 @@ def test_the_fleet_is_filtered_by_group_and_tag_which_its_rows_show(
     text = browser.get("/?tag=berlin").text
     assert '<option value="hourly">hourly (2)</option>' in text
     assert '<a href="?tag=berlin">#berlin</a>' in text
+    assert f"1 of {len(MODELS)} models" in text
+    text = browser.get("/?tag=oslo&health=no+data+yet").text
+    assert '<option value="oslo" selected>oslo (0)</option>' in text
+    assert f"0 of {len(MODELS)} models" in text
 
 
 @pytest.mark.parametrize("path", PAGES)
