@@ -66,8 +66,8 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
         document: dict[str, Any] = answer.json()
     except ValueError:
         raise Refused(
-            f"{answer.status_code}: the answer of {api.base_url} is no JSON: is this the address "
-            "of Seqwatch, without a path?"
+            f"{answer.status_code}: the answer of {api.base_url} is no JSON: is this the "
+            "address of Seqwatch, without a path?"
         ) from None
     if answer.is_error:
         raise Refused(f"{answer.status_code}: {document.get('detail', '')}", document)

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 
     fold_every: Duration = timedelta(seconds=2)
     archive_every: Duration = timedelta(seconds=30)
-    archive_after: Duration = timedelta(minutes=5)
+    archive_after: Duration = Field(default=timedelta(minutes=5), validate_default=True)
     join_every: Duration = timedelta(minutes=10)
     publish_every: DurationOrZero = timedelta(minutes=5)  # 0: never
     evaluate_every: Duration = timedelta(seconds=10)
@@ -129,6 +129,16 @@ class Settings(BaseSettings):
         if given < 2 * others.data.get("max_body_bytes", 0):
             raise ValueError(
                 "must be at least twice SEQWATCH_MAX_BODY_BYTES: half is kept for other keys"
+            )
+        return given
+
+    @field_validator("archive_after")
+    @classmethod
+    def _before_backlog_is_old(cls, given: timedelta, others: ValidationInfo) -> timedelta:
+        if given >= others.data.get("max_backlog_age", timedelta.max):
+            raise ValueError(
+                "must be less than SEQWATCH_MAX_BACKLOG_AGE: rows wait so long for the "
+                "archive, and /ready would be 503"
             )
         return given
 

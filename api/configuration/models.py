@@ -75,12 +75,16 @@ class Models:
     def parse(self, name: str, raw: object, faults: Faults) -> ModelEntry | None:
         """Return the entry of a model; contract and policy are parsed by themselves first."""
         path = self.field, name
-        bad = set()
+        bad = set[str]()
         for field, kind in (("contract", Contract), ("policy", Policy)):
             if isinstance(raw, dict) and field in raw:
                 with faults.at(*path, field):
                     kind.from_json(raw[field])
                 bad |= {field} if faults.has_under(*path, field) else set()
+        if isinstance(raw, dict) and "contract" not in raw:
+            reason = "required, in the model or in defaults that its tags select"
+            faults.add((*path, "contract"), reason)
+            bad.add("contract")
         entry = parse(ModelEntry, path, raw, faults, bad)
         for slo, fields in ({} if entry is None else entry.slos).items():
             common = {key: one for key, one in (fields or {}).items() if key in _OF_SLO}

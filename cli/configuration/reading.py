@@ -161,6 +161,7 @@ class _Reader:
             return []
 
     def _roots(self) -> Iterator[yaml.Node]:
+        text = ""
         try:
             if self._file.stat().st_size > MAX_BYTES:
                 raise _Unreadable(f"a file may have {MAX_BYTES:,} bytes")
@@ -263,9 +264,8 @@ def _check_depth(text: str) -> None:
 
 
 def _begins_with_tab(text: str, line: int) -> bool:
-    lines = text.splitlines()
-    indent = re.match(r"\s*", lines[line])[0] if line < len(lines) else ""
-    return "\t" in indent
+    lines = text.splitlines()[line : line + 1]
+    return any("\t" in one[: len(one) - len(one.lstrip())] for one in lines)
 
 
 def _is_empty(root: yaml.Node) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import Conflict, Fault, InvalidConfiguration, Unprocessable
 
 _PATH = re.compile(r"\$((?:\.\w+|\[(?:\d+|\.{3})\])+)")  # as msgspec writes it
+_AT_PATH = re.compile(r" - at `\$[^`]*`$")  # the place of the fault has it
 _KNOWN = re.compile(r"(?:unknown|no) ([^;]+); known: (.+)")
 
 
@@ -23,7 +24,8 @@ class Faults:
     def add(self, path: Sequence[str | int], reason: str) -> None:
         """Add one at a place of the document, or at the entry of it that the reason names."""
         place = [*path, *_named(_value(self.document, path), reason)]
-        self.found.append(Fault(pointer=pointer(place), reason=_with_nearest(reason)))
+        shown = _with_nearest(_AT_PATH.sub("", reason))
+        self.found.append(Fault(pointer=pointer(place), reason=shown))
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:

@@ -29,7 +29,7 @@ COLUMNS = (
     Column("reason", TEXT, "of the flip"),
     Column("severity", TEXT, "`page`, `ticket`"),
     Column("inhibited", FLAG, "by an input fault"),
-    Column("notified_at", TIME, "wall time"),
+    Column("notified_at", TIME, "wall time, queued for its channels; null while inhibited"),
     Column("finding_id", TEXT, ""),
     Column("cause", TEXT, "as in findings"),
 )

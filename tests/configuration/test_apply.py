@@ -126,7 +126,8 @@ BAD = {
     "policy: {latenes: PT1H}": "policy.latenes: policy: unknown latenes; known: .*"
     "did you mean lateness\\?",
     "polcy: {}": "polcy: unknown polcy; known: .*; did you mean policy\\?",
-    "policy: {gate_window: P1M}": "policy.gate_window: policy: ",
+    "policy: {gate_window: P1M}": "policy.gate_window: policy: Only units .* durations$",
+    "policy: {gate_window: 36h}": "policy.gate_window: policy: expected an ISO .* or PT36H$",
     "policy: {new_labels: P1D}": "policy.new_labels: policy: needs P1D <= gate_window <",
     "policy: {trainer: none}": "policy.trainer: no trainer 'none'; known: builtin",
     "policy: {keep_slice_summaries: P1D}": "policy.keep_slice_summaries: policy: .* at least",
@@ -181,6 +182,7 @@ def test_every_error_of_every_file_is_printed(
     assert [Path(one).name for one in places] == [
         *("channel.yaml:2", "load.yaml:11", "none.yaml:2", "number.yaml:3", "wind.yaml:11"),
     ]
+    assert "none.yaml:2: contract: required, in the model or in defaults that its" in done.err
     assert model_names(sessions) == []
 
 

@@ -89,7 +89,8 @@ def test_a_pointer_leads_to_the_line_that_states_a_value(tmp_path: Path) -> None
 def test_defaults_that_apply_to_no_model_are_named(tmp_path: Path) -> None:
     [unused] = merged_text(f"{DEFAULTS}    tags: [hourly]", tmp_path).unused
     assert unused.endswith(
-        "one.yaml:8: berlin: these defaults apply to no model: no model has the tags berlin, hourly"
+        "one.yaml:8: berlin: these defaults apply to no model: "
+        "no model has the tags berlin, hourly"
     )
 
 

@@ -134,3 +134,23 @@ def test_an_unknown_variable_stops_the_start_and_names_the_nearest_setting(
         "SEQWATCH_DATABSE_URL is no setting; did you mean SEQWATCH_DATABASE_URL? "
         "(see docs/settings.md)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        pytest.param("SEQWATCH_ARCHIVE_AFTER", "PT1H", id="rows wait long"),
+        pytest.param("SEQWATCH_MAX_BACKLOG_AGE", "PT5M", id="the backlog is soon old"),
+    ],
+)
+def test_rows_that_wait_for_their_archive_are_no_old_backlog(
+    setting: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(setting, value)
+    assert main(["migrate"]) == 2
+    message = capsys.readouterr().err
+    assert "SEQWATCH_ARCHIVE_AFTER: " in message
+    assert "must be less than SEQWATCH_MAX_BACKLOG_AGE" in message

@@ -77,7 +77,11 @@ def test_only_disks_that_can_be_seen_from_here_are_watched() -> None:
     ],
 )
 def test_what_is_short_is_reported_in_words(waiting: Backlog, begins: list[str]) -> None:
-    settings = Settings(max_backlog_bytes=2**20, max_backlog_age=timedelta(minutes=1))
+    settings = Settings(
+        max_backlog_bytes=2**20,
+        max_backlog_age=timedelta(minutes=1),
+        archive_after=timedelta(seconds=20),
+    )
     disk = Disk(2**40)
     disks = Disks(settings, disk.read_free, disk.clock)
     found = reached(settings, disks, BacklogLimit(settings.max_backlog_bytes), waiting)

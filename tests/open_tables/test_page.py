@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -42,22 +43,32 @@ def test_columns_are_only_added() -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_the_sql_of_the_page_runs(
-    sessions: sessionmaker[Session], tmp_path: Path, once: Once
+def test_the_sql_and_the_python_of_the_page_run(
+    sessions: sessionmaker[Session],
+    tmp_path: Path,
+    once: Once,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     once(world.filled)
-    publish_all(sessions, tmp_path / "lake", NOW)
-    duckdb = world.database(tmp_path / "lake")
-    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    lake = tmp_path / "lake"
+    publish_all(sessions, lake, NOW)
+    duckdb = world.database(lake)
+    page = PAGE.read_text("utf-8")
+    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     views, error_by_day, as_of = blocks
     for name in re.findall(r"delta_scan\('var/lake/published/(\w+)'\)", views):
-        assert (tmp_path / "lake" / "published" / name / "_delta_log").is_dir()
+        assert (lake / "published" / name / "_delta_log").is_dir()
     found = duckdb.sql(error_by_day).fetchall()
     assert len(found) >= N_SERVED
     assert {model for model, *_ in found} == {"load"}
-    assert duckdb.sql(as_of).to_arrow_table().num_rows == len(
-        world.rows(tmp_path / "lake", "findings")
-    )
+    assert duckdb.sql(as_of).to_arrow_table().num_rows == len(world.rows(lake, "findings"))
+    [without_extension] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "lake").symlink_to(lake)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(without_extension, names)
+    assert names["findings"].num_rows == len(world.rows(lake, "findings"))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
