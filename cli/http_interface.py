@@ -34,13 +34,18 @@ def connected_to(
     Raises
     ------
     Unprocessable
-        If there is no key, naming the scopes that it needs.
+        If there is no key, naming the scopes that it needs, or the address is no URL.
     """
     key = os.environ.get("SEQWATCH_KEY", "").strip()
     if not key:
         raise Unprocessable(f"no key: set SEQWATCH_KEY to one with {scopes}")
+    address = url or settings.public_url
+    try:
+        base_url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise Unprocessable(f"{address!r} is no URL: {error}") from None
     with httpx.Client(
-        base_url=url or settings.public_url,
+        base_url=base_url,
         headers={"Authorization": f"Bearer {key}"},
         timeout=seconds,
     ) as api:
@@ -57,7 +62,7 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
     """
     try:
         answer = api.request(method, path, **more)
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except httpx.TransportError as error:
         raise Refused(
             f"no answer from {api.base_url} ({type(error).__name__}: {error}): is the API "
             "running there? The address is SEQWATCH_PUBLIC_URL, or --url"

@@ -68,6 +68,15 @@ def test_a_command_without_a_key_names_its_variable(
     assert "no key: set SEQWATCH_KEY to one with the scope admin" in capsys.readouterr().err
 
 
+@ON_SQLITE
+def test_an_address_that_is_no_url_is_named(
+    as_key: Callable[..., str], write: Write, capsys: CaptureFixture
+) -> None:
+    as_key("admin")
+    assert main(["diff", "-f", str(write(LOAD)), "--url", "http://127.0.0.1:port"]) == 1
+    assert "'http://127.0.0.1:port' is no URL: " in capsys.readouterr().err
+
+
 def test_an_interrupted_apply_prints_what_to_do(write: Write) -> None:
     files = write(LOAD)
     with socket.create_server(("127.0.0.1", 0)) as server:
