@@ -192,7 +192,8 @@ class _Round:
             cause = error.error if isinstance(error, AtFault) else error
             if isinstance(cause, DBAPIError) and is_outage(cause):
                 raise cause from None
-            if is_outage(cause):
+            # Alone, one that is set aside already says nothing of the surroundings.
+            if is_outage(cause) and stream not in self._is_aside:
                 self._unclear[stream] = error
             else:
                 put(self._sessions, self._stage, stream, error, self._now)

@@ -6,6 +6,7 @@ then forgets the groups up to that number; an archive that finds the lake
 ahead of the database only does the latter.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -40,9 +41,12 @@ from lake.reading import Log, Snapshot
 from lake.storage import LakeAstray
 from monitors.slo.serving import SERVING
 from services.aggregation.fold import contents_of, decode
+from services.platform_faults import set_aside
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import Actions, AtFault, Stream, work_together
 from services.retention.retention import first_kept, first_whole
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 2**20  # of payload in one append, and of several streams together
 ENOUGH = 8 * 2**20  # of one stream: they wait for no others
@@ -79,6 +83,11 @@ def archive_all(
     with read_only(sessions) as session:
         since = now if payload_tables.is_to_be_emptied(session, now) else now - after
         streams = archiving.waiting(session, since, now, ENOUGH)
+        if aside := set_aside.models_at(
+            session, Stage.ARCHIVE
+        ):  # they stay so until they go on
+            every = archiving.waiting(session, now, now, ENOUGH)
+            streams = [each for each in every if each in {*streams} or each[0] in aside]
 
     def act(model_id: UUID, kind: Kind) -> int:
         try:
@@ -191,7 +200,7 @@ def archive_together(
         states = archiving.close(session, batches, last_seen)
         _mark(session, {stream: (appended[stream], rev) for stream, rev in states.items()})
     for stream in states:
-        upkeep.tidy(groups[stream].table, partial(_pinned, sessions, stream), utcnow())
+        _tidy(sessions, stream, groups[stream].table)
     return n_rows | {stream: batches[stream].n_rows for stream in states}
 
 
@@ -294,6 +303,14 @@ def _mark(session: Session, states: Mapping[Stream, tuple[set[date], int]]) -> N
         for day in models.zone_of(model).overlapping(kept):
             own[day] = max(rev, own.get(day, 0))
     positions.mark_days(session, marks)
+
+
+def _tidy(sessions: sessionmaker[Session], stream: Stream, table: DeltaTable) -> None:
+    """Tidy a table. Its rows are archived, whatever becomes of it; so are the other streams'."""
+    try:
+        upkeep.tidy(table, partial(_pinned, sessions, stream), utcnow())
+    except Exception:
+        log.exception("%s of model %s: the table is not tidied", stream[1], stream[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
