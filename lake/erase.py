@@ -211,11 +211,21 @@ def scrub(table: DeltaTable, before_fence: set[str], notes: Iterable[str]) -> No
 
 def drop_files(table: DeltaTable, before: date) -> int:
     """Remove the files of deleted days, which past versions cannot read any more; how many."""
-    newest = storage.again(table)
-    gone = newest.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
-    old = {unquote(path) for path in gone if _day_of(path) < before}
-    remove(storage.file_system(newest), (old & files(newest)) - _named(newest))
-    return len(old)
+    return drop_unnamed(table, {path for path in files(table) if _day_of(path) < before})
+
+
+def drop_unnamed(table: DeltaTable, among: set[str]) -> int:
+    """Remove those of some files that the newest state does not name; how many.
+
+    Delta's log cannot tell which they are: it forgets a removed file after a day, and never
+    knew that of a writer that died.
+    """
+    if not among - _named(storage.again(table)):
+        return 0
+    newest = _change(table, {}, {})  # what writers have begun is void: it will not be named
+    gone = among - _named(newest)
+    remove(storage.file_system(newest), gone)
+    return len(gone)
 
 
 def _day_of(path: str) -> date:

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from pyarrow import fs
 
-from lake import storage
+from lake import erase, storage
 from lake.log_files import LOG, remove, version_of
 from lake.tables import compression, files_by_day
 
@@ -29,7 +29,7 @@ READABLE = timedelta(hours=2)
 KEEP_ENTRIES = timedelta(days=1)
 
 
-def tidy(table: DeltaTable, pinned: Callable[[], Collection[int]], now: datetime) -> int:
+def tidy(table: DeltaTable, pinned: Callable[[], Collection[int] | None], now: datetime) -> int:
     """Compact crowded days, and remove what is not needed, once in `EVERY` commits.
 
     Parameters
@@ -37,7 +37,7 @@ def tidy(table: DeltaTable, pinned: Callable[[], Collection[int]], now: datetime
     table
         Its newest state, after an append.
     pinned
-        Returns the versions that must stay readable.
+        Returns the versions that must stay readable; None removes nothing.
     now
         Wall time.
 
@@ -49,7 +49,9 @@ def tidy(table: DeltaTable, pinned: Callable[[], Collection[int]], now: datetime
     if table.version() % EVERY:
         return 0
     n_days = compact(table)
-    drop(table, pinned(), now)
+    kept = pinned()
+    if kept is not None:
+        drop(table, kept, now)
     return n_days
 
 
@@ -93,21 +95,29 @@ def drop(table: DeltaTable, pinned: Collection[int], now: datetime) -> int:
     }
     known = _loadable(entries)
     kept = [version for version in pinned if version in known]
-    gone = table.vacuum(
-        retention_hours=int(READABLE / timedelta(hours=1)),
-        enforce_retention_duration=False,
-        dry_run=True,
-        keep_versions=kept or None,
+    removed, unneeded = (
+        table.vacuum(
+            retention_hours=int(READABLE / timedelta(hours=1)),
+            enforce_retention_duration=False,
+            dry_run=True,
+            full=full,
+            keep_versions=kept or None,
+        )
+        for full in (False, True)
     )
-    remove(place, map(unquote, gone))
-    needed = _needed(entries, [*kept, table.version()])
+    remove(place, map(unquote, removed))
+    n_files = len(removed)
+    n_files += erase.drop_unnamed(table, {*map(unquote, unneeded)} - {*map(unquote, removed)})
+    # A checkpoint that was just written may not be on disk yet.
+    settled = [path for path, changed in entries.items() if now - changed >= READABLE]
+    needed = _needed(entries, _checkpoints(settled), [*kept, table.version()])
     old = [
         path
         for path, changed in entries.items()
         if path not in needed and now - changed >= KEEP_ENTRIES and version_of(path) is not None
     ]
     remove(place, old)
-    return len(gone)
+    return n_files
 
 
 def _checkpoints(entries: Iterable[str]) -> set[int]:
@@ -134,9 +144,10 @@ def _loadable(entries: Collection[str]) -> set[int]:
     return found
 
 
-def _needed(entries: Collection[str], versions: Collection[int]) -> set[str]:
+def _needed(
+    entries: Collection[str], checkpoints: Collection[int], versions: Collection[int]
+) -> set[str]:
     """Return the entries that it takes to open versions: a checkpoint, and what follows."""
-    checkpoints = sorted(_checkpoints(entries))
     spans = [
         (max((c for c in checkpoints if c <= version), default=0), version)
         for version in versions

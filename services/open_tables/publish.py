@@ -1,8 +1,9 @@
 """Publish: append results to the open tables, each exactly once.
 
-Four steps, and a crash between any two is mended by the next run: the database numbers a
-batch of rows; Delta commits it together with that number, table by table; the database then
-notes that the batch is done. A run that finds a number in a table appends nothing to it.
+Five steps, and a crash between any two is mended by the next run: the database numbers a
+batch of rows; Delta commits it together with that number, table by table; all of it is made
+durable; the database then notes that the batch is done. A run that finds a number in a table
+appends nothing to it.
 """
 
 import logging
@@ -113,6 +114,7 @@ def publish(
             except tables.LakeMoved:
                 return None
             n_rows += rows.num_rows
+    storage.sync(lake_root)
     with unit_of_work(sessions) as session:
         publication.close(session, source, number)
     for table in opened.values():

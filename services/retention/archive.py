@@ -31,7 +31,7 @@ from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
 from db import payload_files, payload_tables
 from db.queries import models, summaries
-from db.queries.log import archiving, positions
+from db.queries.log import archiving, erasure, positions
 from db.queries.log.positions import Batch
 from db.session import read_only, unit_of_work
 from db.tables import Receipt, Rollout
@@ -306,7 +306,7 @@ def _mark(session: Session, states: Mapping[Stream, tuple[set[date], int]]) -> N
 
 
 def _tidy(sessions: sessionmaker[Session], stream: Stream, table: DeltaTable) -> None:
-    """Tidy a table. Its rows are archived, whatever becomes of it; so are the other streams'."""
+    """Tidy a table; a failure is logged only, because the rows are archived."""
     try:
         upkeep.tidy(table, partial(_pinned, sessions, stream), utcnow())
     except Exception:
@@ -320,10 +320,15 @@ class _Training:
     snapshot: Snapshot | None = None
 
 
-def _pinned(sessions: sessionmaker[Session], stream: Stream) -> set[int]:
-    """Return the versions of a table that trainings have learnt from, or will."""
+def _pinned(sessions: sessionmaker[Session], stream: Stream) -> set[int] | None:
+    """Return the versions of a table that trainings have learnt from, or will.
+
+    None during an erasure, which counts its rows by all of the log.
+    """
     model_id, kind = stream
     with read_only(sessions) as session:
+        if erasure.unfinished(session, model_id):
+            return None
         states = session.scalars(select(Rollout.progress).where(Rollout.model_id == model_id))
         found = [msgspec.convert(state, _Training).snapshot for state in states]
     versions = (snapshot.of(kind) for snapshot in found if snapshot is not None)

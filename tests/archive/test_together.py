@@ -14,11 +14,12 @@ from core.window import Window
 from db.queries.log import inbox
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, InboxPayload
+from lake import upkeep
 from lake.reading import Log
 from services.aggregation.fold import PATIENCE, fold_all
 from services.platform_faults import set_aside
 from services.platform_faults.set_aside import LONGEST_DELAY
-from services.retention.archive import archive_all
+from services.retention.archive import archive_all, archive_together
 from tests.databases import ON_SQLITE
 from tests.streams import START, add_model, keep, prediction, table
 
@@ -153,3 +154,18 @@ def test_a_stream_set_aside_stays_so_while_its_rows_wait_for_their_age(
     with read_only(sessions) as session:
         (aside,) = set_aside.of_model(session, model_id)
     assert (aside.item, aside.attempts) == ("group 1", 2)
+
+
+@ON_SQLITE
+def test_upkeep_that_fails_holds_up_no_archive(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(upkeep, "EVERY", 1)
+    monkeypatch.setattr(upkeep, "drop", broken)
+    models = [add_model(sessions, name=f"m{i}") for i in range(3)]
+    send(sessions, models, 0)
+    together = archive_together(sessions, tmp_path, [(one, Kind.PREDICTIONS) for one in models])
+    assert [*together.values()] == [1, 1, 1]

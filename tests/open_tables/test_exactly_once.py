@@ -47,6 +47,7 @@ POINTS = {
     "a table made, nothing appended": ("lake.published", "create_table", "after"),
     "before the first append": ("lake.tables", "append", "before"),
     "after the first append of two": ("lake.tables", "append", "after"),
+    "on disk, not closed": ("lake.storage", "sync", "after"),
     "appended, not closed": ("db.queries.publication", "close", "before"),
     "closed, not committed": ("db.queries.publication", "close", "after"),
     "closed and committed": ("lake.published", "tidy", "before"),
