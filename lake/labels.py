@@ -297,8 +297,9 @@ def of_entities(contract: Contract, rows: pa.Table, labels: pa.Table) -> Actuals
 
 def _by_interval(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values:
     """Give every step within an interval its first value; intervals are few."""
-    labels, times = by_arrival(labels), target_times(rows, contract)
     entities = pc.unique(rows["entity"]).drop_null()
+    labels = by_arrival(labels.filter(pc.is_in(labels["entity"], entities)))
+    times = target_times(rows, contract)
     places, of_labels = (places_of(of["entity"], entities) for of in (rows, labels))
     bounds = zip(micros(labels["target_at"]), micros(labels["target_end"]), strict=True)
     when = micros(labels["arrived_at"])

@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.arrays import Bools
 from core.schema.contract import Contract
 from lake.lists import Floats, Ints, flatten, micros
 
 _NEVER = np.iinfo(np.int64).min
+_MOST_CELLS = 2**62  # of entities times slots: more would not fit into a key
 _LATEST = 2**53  # later than any time that is stored
 
 
@@ -62,6 +64,8 @@ class Actuals:
         Those that were asked for; an entity is known by its place in them.
     first, unit, n_slots
         A time is `first` plus `unit` times its slot, in microseconds since 1970.
+    moments : (slot,)
+        The times instead, where such a grid would have too many slots; else None.
     keys : (cell,)
         Entity times `n_slots` plus the slot; ascending.
     values, arrived : (cell, target)
@@ -72,6 +76,7 @@ class Actuals:
     first: int
     unit: int
     n_slots: int
+    moments: Ints | None
     keys: Ints
     values: Floats
     arrived: Ints
@@ -97,8 +102,8 @@ class Actuals:
         if not self.keys.size:
             shape = (*times.shape, n_targets)
             return np.full(shape, np.nan), np.full(shape, _NEVER)
-        slot, rest = np.divmod(times - self.first, self.unit)
-        is_one = (rest == 0) & (slot >= 0) & (slot < self.n_slots) & (entity >= 0)[:, None]
+        slot, is_one = self._slots(times)
+        is_one &= (entity >= 0)[:, None]
         key = entity[:, None] * self.n_slots + slot
         order = np.argsort(
             key, axis=None
@@ -109,6 +114,13 @@ class Actuals:
         found = is_one & (self.keys[cell] == key)
         values = np.where(found[..., None], self.values[cell], np.nan)
         return values, np.where(found[..., None], self.arrived[cell], _NEVER)
+
+    def _slots(self, times: Ints) -> tuple[Ints, Bools]:
+        if self.moments is not None:
+            slot = np.searchsorted(self.moments, times).clip(max=self.n_slots - 1)
+            return slot, self.moments[slot] == times
+        slot, rest = np.divmod(times - self.first, self.unit)
+        return slot, (rest == 0) & (slot >= 0) & (slot < self.n_slots)
 
 
 def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
@@ -141,7 +153,11 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
     unit = max(int(np.gcd.reduce(all_moments - first)), 1)
     n_slots = max(int(all_moments.max(initial=first)) - first, 0) // unit + 1
     entity = np.concatenate([places[flat.rows] for flat in flats])
-    of = entity * n_slots + (all_moments - first) // unit
+    slots, known = (all_moments - first) // unit, None
+    if n_slots * len(entities) > _MOST_CELLS:  # years of microseconds, of very many entities
+        known, slots = np.unique(all_moments, return_inverse=True)
+        n_slots = known.size
+    of = entity * n_slots + slots
     order = np.argsort(of, kind="stable")
     is_first = np.diff(of[order], prepend=-1) > 0
     cell = np.empty(of.size, np.int64)
@@ -158,6 +174,7 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
         first=first,
         unit=unit,
         n_slots=n_slots,
+        moments=known,
         keys=of[order][is_first],
         values=values,
         arrived=when,

@@ -4,10 +4,13 @@ Rows of the same text are in the same part, so that parts can be joined one by o
 (a partitioned hash join).
 """
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +21,8 @@ Hashes = NDArray[np.uint64]
 _WORD = 8  # bytes
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 by the golden ratio
 _HALF = np.uint64(32)
+_PREFIX, _LOCK = "seqwatch-join-", "lock"
+_BEING_MADE_SECONDS = 60  # a folder so young may not be locked yet
 _SEEN_BITS = 26  # of a hash: 64 MB, whatever the number of texts
 
 
@@ -119,6 +124,16 @@ class Parts:
 
 @contextmanager
 def parts(n: int) -> Iterator[Parts]:
-    """Give room for some parts, which are removed at the end."""
-    with TemporaryDirectory(prefix="seqwatch-join-") as folder:
+    """Give room for some parts, which are removed at the end; those of killed processes too."""
+    with TemporaryDirectory(prefix=_PREFIX) as folder, Path(folder, _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the process ends, however it ends
+        _remove_abandoned(Path(gettempdir()), os.fstat(lock.fileno()).st_mtime)
         yield Parts(Path(folder), n)
+
+
+def _remove_abandoned(place: Path, now: float) -> None:
+    for path in place.glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), path.open() as lock:  # locked, or removed by another
+            if now - path.stat().st_mtime > _BEING_MADE_SECONDS:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent)

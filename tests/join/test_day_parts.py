@@ -1,6 +1,10 @@
 """A day of more rows than are joined at once: in parts, with the same result."""
 
+import os
+import signal
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +18,12 @@ from core.schema.rows import Kind
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Model, RepeatDay, SummaryRow
-from lake.partition import hashes
+from lake.partition import hashes, parts
 from services.labels import day_parts
 from services.labels.error_days import ERRORS
 from services.labels.label_join import join
 from tests.join.conftest import AT, TODAY, World
+from tests.killed import assert_killed
 from tests.streams import CONTRACT, keep, label, prediction, table
 
 N = 300
@@ -125,3 +130,26 @@ def test_hashes_spread_evenly_over_parts() -> None:
         counts = np.bincount((hashes(pa.array(texts)) >> np.uint64(8)) % np.uint64(n_parts))
         expected = n / n_parts
         assert abs(counts - expected).max() < 6 * np.sqrt(expected)
+
+
+def _killed_while_it_joins(folder: str) -> None:
+    tempfile.tempdir = folder
+    with parts(4) as room:
+        room.write("predictions", pa.table({"prediction_id": ["a", "b"]}).to_batches())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_parts_of_a_process_that_was_killed_are_removed_by_the_next_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_killed(_killed_while_it_joins, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (abandoned,) = tmp_path.iterdir()
+    with parts(1):
+        (own,) = {*tmp_path.iterdir()} - {abandoned}
+        for lock in tmp_path.glob("*/lock"):
+            os.utime(lock, (0, 0))
+        with parts(1):
+            assert own.exists()
+            assert not abandoned.exists()
+    assert [*tmp_path.iterdir()] == []
