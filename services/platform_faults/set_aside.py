@@ -226,7 +226,9 @@ def put(
     item, cause = (error.item, error.error) if isinstance(error, AtFault) else ("", error)
     try:
         with unit_of_work(sessions) as session:
-            model = session.get_one(Model, stream[0])
+            model = session.get(Model, stream[0])
+            if model is None:  # it was deleted meanwhile
+                return
             text = _error_text(cause, model)
             _write(session, stage, stream, item, text, now)
             subject, fault = subject_of(model, stream[1], stage), PlatformFault.STREAM_SET_ASIDE

@@ -81,7 +81,11 @@ def garble_log(_: Sessions, lake: Path, model_id: UUID) -> Mend:
     path = lake / str(model_id) / "predictions/_delta_log/00000000000000000001.json"
     whole = path.read_bytes()
     path.write_bytes(b"{" + whole)
-    return lambda: path.write_bytes(whole) and None
+
+    def mend() -> None:
+        path.write_bytes(whole)
+
+    return mend
 
 
 def shut_folder(_: Sessions, lake: Path, model_id: UUID) -> Mend:

@@ -11,8 +11,9 @@ from deltalake import DeltaTable
 
 from core.clock import utcnow
 from core.durations import DAY, HOUR
+from core.lake_root import LakeRoot
 from core.schema.rows import Kind
-from lake import erase, tables, upkeep
+from lake import erase, storage, tables, upkeep
 from tests.streams import CONTRACT, START, prediction, table
 
 LATER = 3 * DAY
@@ -32,12 +33,12 @@ class Place:
         return found
 
     def append(self, n: int = 1, n_days: int = 1) -> DeltaTable:
+        newest = self.table()
         for _ in range(n):
             self._n += 1
             rows = [prediction(START + (self._n % n_days) * DAY, self._n)]
             of = tables.stamped(Kind.PREDICTIONS, CONTRACT, table(Kind.PREDICTIONS, rows))
-            newest = self.table()
-            tables.append(newest, of, self._n)
+            tables.append(newest := self.table(), of, self._n)
         return newest
 
     def files(self) -> set[str]:
@@ -146,3 +147,22 @@ def test_an_erasure_keeps_what_it_counts_by(place: Place) -> None:
     entries = place.log()
     upkeep.tidy(newest, lambda: None, utcnow() + DAY)
     assert entries <= place.log()
+
+
+def test_files_of_a_dead_writer_are_removed_wherever_the_lake_is(
+    lake_root: LakeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "READABLE", timedelta(0))
+    model_id, kind = uuid4(), Kind.PREDICTIONS
+    of = tables.create_table(lake_root, model_id, kind, CONTRACT)
+    for number in (1, 2, 3):
+        of = tables.create_table(lake_root, model_id, kind, CONTRACT)
+        rows = table(kind, [prediction(START, number)])
+        tables.append(of, tables.stamped(kind, CONTRACT, rows), number)
+    with storage.file_system(of).open_output_stream("day=2026-01-05/part-0.parquet") as file:
+        file.write(b"")
+    assert len(erase.files(of)) == 4
+    assert upkeep.drop(of, [], utcnow() + HOUR) == 1
+    assert len(erase.files(of)) == 3
+    again = tables.create_table(lake_root, model_id, kind, CONTRACT)
+    assert (tables.last_group(again), again.to_pyarrow_table().num_rows) == (3, 3)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
@@ -64,3 +64,19 @@ def test_a_database_that_does_not_answer_is_raised_at_once(
     with pytest.raises(OperationalError):
         work_through(sessions, Stage.FOLD, streams, act, START)
     assert len(calls) == 1
+
+
+def test_a_model_that_was_deleted_meanwhile_holds_up_no_other(
+    sessions: sessionmaker[Session],
+) -> None:
+    streams = [(uuid4(), Kind.LABELS), (add_model(sessions), Kind.LABELS)]
+    calls = []
+
+    def act(model_id: UUID, _: Kind) -> int:
+        calls.append(model_id)
+        if model_id == streams[0][0]:
+            raise KeyError(model_id)
+        return 0
+
+    work_through(sessions, Stage.ARCHIVE, streams, act, START)
+    assert calls == [model_id for model_id, _ in streams]
