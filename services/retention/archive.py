@@ -6,23 +6,20 @@ then forgets the groups up to that number; an archive that finds the lake
 ahead of the database only does the latter.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.clock import utcnow
 from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
@@ -31,22 +28,21 @@ from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
 from db import payload_files, payload_tables
 from db.queries import models, summaries
-from db.queries.log import archiving, erasure, positions
+from db.queries.log import archiving, positions
 from db.queries.log.positions import Batch
 from db.session import read_only, unit_of_work
-from db.tables import Receipt, Rollout
-from lake import storage, tables, upkeep
+from db.tables import Receipt
+from lake import storage, tables
 from lake.lists import Ints, micros
-from lake.reading import Log, Snapshot
+from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.slo.serving import SERVING
 from services.aggregation.fold import contents_of, decode
 from services.platform_faults import set_aside
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import Actions, AtFault, Stream, work_together
+from services.retention import table_upkeep
 from services.retention.retention import first_kept, first_whole
-
-log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 2**20  # of payload in one append, and of several streams together
 ENOUGH = 8 * 2**20  # of one stream: they wait for no others
@@ -83,9 +79,8 @@ def archive_all(
     with read_only(sessions) as session:
         since = now if payload_tables.is_to_be_emptied(session, now) else now - after
         streams = archiving.waiting(session, since, now, ENOUGH)
-        if aside := set_aside.models_at(
-            session, Stage.ARCHIVE
-        ):  # they stay so until they go on
+        # Those set aside stay so until they go on, however young their rows are.
+        if aside := set_aside.models_at(session, Stage.ARCHIVE):
             every = archiving.waiting(session, now, now, ENOUGH)
             streams = [each for each in every if each in {*streams} or each[0] in aside]
 
@@ -200,7 +195,7 @@ def archive_together(
         states = archiving.close(session, batches, last_seen)
         _mark(session, {stream: (appended[stream], rev) for stream, rev in states.items()})
     for stream in states:
-        _tidy(sessions, stream, groups[stream].table)
+        table_upkeep.tidy(sessions, stream, groups[stream].table)
     return n_rows | {stream: batches[stream].n_rows for stream in states}
 
 
@@ -303,36 +298,6 @@ def _mark(session: Session, states: Mapping[Stream, tuple[set[date], int]]) -> N
         for day in models.zone_of(model).overlapping(kept):
             own[day] = max(rev, own.get(day, 0))
     positions.mark_days(session, marks)
-
-
-def _tidy(sessions: sessionmaker[Session], stream: Stream, table: DeltaTable) -> None:
-    """Tidy a table; a failure is logged only, because the rows are archived."""
-    try:
-        upkeep.tidy(table, partial(_pinned, sessions, stream), utcnow())
-    except Exception:
-        log.exception("%s of model %s: the table is not tidied", stream[1], stream[0])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Training:
-    """What is read of the state of a training."""
-
-    snapshot: Snapshot | None = None
-
-
-def _pinned(sessions: sessionmaker[Session], stream: Stream) -> set[int] | None:
-    """Return the versions of a table that trainings have learnt from, or will.
-
-    None during an erasure, which counts its rows by all of the log.
-    """
-    model_id, kind = stream
-    with read_only(sessions) as session:
-        if erasure.unfinished(session, model_id):
-            return None
-        states = session.scalars(select(Rollout.progress).where(Rollout.model_id == model_id))
-        found = [msgspec.convert(state, _Training).snapshot for state in states]
-    versions = (snapshot.of(kind) for snapshot in found if snapshot is not None)
-    return {version for version in versions if version is not None}
 
 
 def dirty(
