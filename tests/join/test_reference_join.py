@@ -321,7 +321,7 @@ def compare(
     ],
     ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}",
 )
-def test_a_random_day_is_joined_as_its_rows_say(
+def test_a_random_day_is_joined_as_the_reference_joins_it(
     seeds: range, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_parts = []
