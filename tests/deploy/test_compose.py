@@ -146,7 +146,14 @@ def test_every_setting_in_the_image_and_in_compose_exists() -> None:
     for service in OURS:
         given |= set(SERVICES[service]["environment"])
     assert given
-    assert given - known == set()
+    assert given - known == {"TMPDIR"}
+
+
+def test_parts_of_long_days_are_written_to_a_volume_and_not_to_memory() -> None:
+    for service in ("worker", "trainer"):
+        place = SERVICES[service]["environment"]["TMPDIR"]
+        assert place in [volume.split(":")[1] for volume in SERVICES[service]["volumes"]]
+        assert place not in SERVICES[service]["tmpfs"]
 
 
 def test_secrets_are_files_that_the_script_makes(tmp_path: Path) -> None:
