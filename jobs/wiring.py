@@ -12,7 +12,7 @@ from core.stored import from_attributes
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
-from jobs.ticker import PURGE_EVERY
+from jobs.ticker import PURGE_EVERY, RETAIN_EVERY
 from jobs.worker import Job, Queue
 from notify.sender import Sender
 from services.aggregation.fold import fold_all
@@ -174,8 +174,9 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             # Receipts are as old as this job has run often: a clock that is set forward for
             # a while makes nobody forget what a client may send again.
             n_purges = settings.keep_receipts // PURGE_EVERY + 1
-            runs.purge(session, now - settings.keep_runs, keep="purge", newest=n_purges)
-            backtests.purge(session, now - settings.keep_runs)
+            before, routine = now - settings.keep_runs, now - RETAIN_EVERY
+            runs.purge(session, before, routine, keep="purge", newest=n_purges)
+            backtests.purge(session, before)
             since = runs.nth_finished(session, "purge", n_purges)
             if since is not None:
                 forget_receipts(session, min(since, now - settings.keep_receipts))

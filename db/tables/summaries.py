@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.streams import Level
 from db.base import Base, publication_index
+from db.types import Compressed
 
 
 class SummaryRow(Base):
@@ -26,7 +27,7 @@ class SummaryRow(Base):
     start: Mapped[datetime] = mapped_column(primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
     level: Mapped[Level]
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    payload: Mapped[bytes] = mapped_column(Compressed)
     publication: Mapped[int | None]
 
 

@@ -140,6 +140,8 @@ def work_together(
     rounds = _Round(sessions, stage, now, {*known})
     n_rows = 0
     for _ in range(turns):
+        if not due:
+            break
         taken = rounds.turn(due, actions)
         n_rows += sum(taken.values())
         due = [stream for stream, n in taken.items() if n]

@@ -1,5 +1,6 @@
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.durations import HOUR
@@ -187,5 +188,20 @@ def test_an_open_run_is_seen_and_old_ones_are_forgotten(
         runs.finish(session, taken, now)
     with unit_of_work(sessions) as session:
         assert not runs.is_open(session, "fold")
-        assert runs.purge(session, now) == 0
-        assert runs.purge(session, now + SECOND) == 1
+        assert runs.purge(session, now, now) == 0
+        assert runs.purge(session, now + SECOND, now) == 1
+
+
+def test_runs_without_a_subject_that_succeeded_are_forgotten_first(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    for subject in ("", "model"):
+        with unit_of_work(sessions) as session:
+            runs.ask(session, "fold", now, now, subject)
+        taken = claim(sessions, now)
+        assert taken is not None
+        with unit_of_work(sessions) as session:
+            runs.finish(session, taken, now)
+    with unit_of_work(sessions) as session:
+        assert runs.purge(session, now, now + SECOND) == 1
+        assert session.scalars(select(Run.subject)).all() == ["model"]

@@ -260,12 +260,34 @@ def give_back(
     return status if _write(session, claim, status=status, **due, **failed) else None
 
 
-def purge(session: Session, before: datetime, *, keep: str = "", newest: int = 0) -> int:
-    """Delete old finished runs, but for the `newest` ones of one job; return how many."""
+def purge(
+    session: Session,
+    before: datetime,
+    routine: datetime,
+    *,
+    keep: str = "",
+    newest: int = 0,
+) -> int:
+    """Delete old finished runs; return how many.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    before
+        Runs that finished earlier are deleted.
+    routine
+        As `before`, of successful runs without a subject, of which each tick of a job asks
+        for one: before the longest interval of a job, so that no slot is done twice.
+    keep, newest
+        But for so many of this job.
+    """
     kept = _newest_finished(keep, newest)
+    is_routine = and_(Run.subject == "", Run.status == RunStatus.DONE)
+    is_old = or_(Run.finished_at < before, and_(is_routine, Run.finished_at < routine))
     gone = session.execute(
         delete(Run)
-        .where(Run.finished_at < before, Run.id.not_in(kept))
+        .where(is_old, Run.id.not_in(kept))
         .execution_options(synchronize_session=False)
     )
     return cast(CursorResult[None], gone).rowcount
