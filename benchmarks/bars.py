@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "open_tables": ["benchmarks.open_tables"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],
+    "fleet_day": ["benchmarks.fleet_day"],
     "rounds": ["benchmarks.rounds", "--models", "10", "100"],
     "configuration": ["benchmarks.configuration"],
     "minutes": ["benchmarks.minutes", "--days", "2"],

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 from sqlalchemy import select, text
+from sqlalchemy.engine import default
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
@@ -20,6 +21,7 @@ from core.streams import Level
 from db.queries.summaries import Stored
 from db.session import read_only
 from db.tables import SummaryRow
+from db.types import Compressed
 from monitors.slo.silence import ARRIVALS
 from services.aggregation import folded
 from services.summaries import roll_up
@@ -42,12 +44,10 @@ def summaries(
 ) -> Iterator[tuple[UUID, Stored]]:
     """Yield the stored summaries from a moment on, each with its model."""
     row = SummaryRow
-    of = row.stream, row.start, row.version, row.payload, row.level
+    chosen = select(row.model_id, row.stream, row.start, row.version, row.payload, row.level)
     with read_only(sessions) as session:
-        for model_id, *found in session.execute(
-            select(row.model_id, *of).where(row.start >= since)
-        ):
-            yield model_id, Stored(*found)
+        for model_id, *found in session.execute(chosen.where(row.start >= since)).tuples():
+            yield model_id, Stored(*found)  # type: ignore[arg-type]  # in its order
 
 
 def later(rows: list[Stored]) -> list[Stored]:
@@ -61,6 +61,11 @@ def later(rows: list[Stored]) -> list[Stored]:
     if stream.level is Level.SLICE and stream.whole is not None:
         return roll_up.rolled_up(stream, stream.whole, rows, Level.HOUR, UTC_ZONE)
     return rows
+
+
+def stored_bytes(row: Stored) -> int:
+    """Return how many bytes a payload takes as it is stored."""
+    return len(Compressed().process_bind_param(row.payload, default.DefaultDialect()) or b"")
 
 
 def report_database(
@@ -81,8 +86,8 @@ def report_database(
         of[row.stream, model_id].append(row)
     now, rolled = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
     for (stream, _), rows in of.items():
-        now[stream] += [len(row.payload) for row in rows]
-        rolled[stream] += [len(row.payload) for row in later(rows)]
+        now[stream] += [stored_bytes(row) for row in rows]
+        rolled[stream] += [stored_bytes(row) for row in later(rows)]
     for stream, sizes in sorted(now.items(), key=lambda item: -sum(item[1])):
         print(
             f"stream {stream:23} {sum(sizes) / model_days:10,.0f} bytes a model-day in "

@@ -48,9 +48,8 @@ def test_a_summary_of_before_the_compression_is_still_read(
     before = b"\x02" + b"\x00" * 999
     store(sessions, b"\x02", now)
     with unit_of_work(sessions) as session:
-        raw = SummaryRow.__table__.c.payload
-        stored = type_coerce(before, LargeBinary)
-        session.execute(update(SummaryRow.__table__).values({raw: stored}))
+        raw = type_coerce(before, LargeBinary)
+        session.execute(update(SummaryRow).values(payload=raw))
     with read_only(sessions) as session:
         assert session.scalar(select(func.length(RAW))) == len(before)
         assert session.scalar(select(SummaryRow.payload)) == before
