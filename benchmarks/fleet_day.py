@@ -59,7 +59,7 @@ N_STEP = STEP // EVERY
 REFERENCE_DAYS, LABELLED, TOGETHER = 60, 5, 50  # days; one model in; models of one commit
 TICK, QUIET = 2 * SECOND, 30 * SECOND  # how often jobs are asked for; a stretch of idleness
 CORES, GROWTH, LARGER = 1.0, 0.10, 1.1
-FIXED = ("queue", "ticker", "deliver_all")  # where nothing is due: of any number of models
+FIXED = ("queue", "ticker", "deliver_all", "fold_all")  # where nothing is due: of any number of models
 WORK = ("fold_all", "archive_all", "join_all", "deliver_all", "sweep", "roll_up_all")
 
 

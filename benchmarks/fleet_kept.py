@@ -96,11 +96,14 @@ def report_database(
         )
     stored, left = ([n for each in of.values() for n in each] for of in (now, rolled))
     beside = (grown["summary"] - sum(stored)) / len(stored)  # key, index, and room in pages
-    total = grown.total()
-    then = total - grown["summary"] + sum(left) + beside * len(left)
-    name = "fleet day: database, a model-day"
-    print(f"{name}: {total / model_days:,.0f} bytes before the roll-up")
-    report(Bar(name=f"{name}, rolled up", figure=then / model_days, unit="bytes", at_most=KEPT))
+    total, then = grown.total(), sum(left) + beside * len(left)
+    rest = total - grown["summary"]
+    print(
+        f"database: {total / model_days:,.0f} bytes a model-day, "
+        f"{(rest + then) / model_days:,.0f} rolled up"
+    )
+    name = "fleet day: summaries, a model-day, rolled up"
+    report(Bar(name=name, figure=then / model_days, unit="bytes", at_most=KEPT))
 
 
 def report_lake(lake: Path, since: datetime) -> int:
