@@ -5,7 +5,7 @@ grain of 15 minutes are sent a row every 30 s, in a batch every 5 minutes; one i
 label for each prediction, an hour late. Simulated time moves on by these 5 minutes; ticker,
 queue and worker of one process then do what is due by their own code, and see simulated time.
 What they cost where nothing is due is measured every six hours, and counted as often as it
-happens in a day. It begins at 18:00, so that an event day closes and is evaluated. SIGTERM ends
+happens in a day. It begins at 19:00, so that an event day closes and is evaluated. SIGTERM ends
 it early: what there is until then is reported.
 """
 
@@ -52,14 +52,19 @@ from services.ingest import persist
 from services.labels import label_join
 from services.open_tables import publish
 
-BEGIN = fleet.START + 18 * HOUR
+BEGIN = fleet.START + 19 * HOUR
 STEP, EVERY, LABELS_LATE, REPORT_EVERY = 5 * MINUTE, 30 * SECOND, HOUR, 2 * HOUR
 IDLE_EVERY = 6 * HOUR
 N_STEP = STEP // EVERY
 REFERENCE_DAYS, LABELLED, TOGETHER = 60, 5, 50  # days; one model in; models of one commit
 TICK, QUIET = 2 * SECOND, 30 * SECOND  # how often jobs are asked for; a stretch of idleness
 CORES, GROWTH, LARGER = 1.0, 0.10, 1.1
-FIXED = ("queue", "ticker", "deliver_all", "fold_all")  # where nothing is due: of any number of models
+FIXED = (
+    "queue",
+    "ticker",
+    "deliver_all",
+    "fold_all",
+)  # where nothing is due: of any number of models
 WORK = ("fold_all", "archive_all", "join_all", "deliver_all", "sweep", "roll_up_all")
 
 
@@ -326,7 +331,7 @@ def replay(running: Platform, hours: float) -> float:
 def main() -> int:
     """Replay a day; 0 when every row arrived once."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=int, default=4)
+    parser.add_argument("--models", type=int, default=3)
     parser.add_argument("--hours", type=float, default=24)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
