@@ -34,7 +34,7 @@ def connected_to(
     Raises
     ------
     Unprocessable
-        If there is no key, naming the scopes that it needs, or the address is no URL.
+        If there is no key, naming the scopes that it needs, or the address is not a URL.
     """
     key = os.environ.get("SEQWATCH_KEY", "").strip()
     if not key:
@@ -43,7 +43,7 @@ def connected_to(
     try:
         base_url = httpx.URL(address)
     except httpx.InvalidURL as error:
-        raise Unprocessable(f"{address!r} is no URL: {error}") from None
+        raise Unprocessable(f"{address!r} is not a URL: {error}") from None
     with httpx.Client(
         base_url=base_url,
         headers={"Authorization": f"Bearer {key}"},
@@ -71,7 +71,7 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
         document: dict[str, Any] = answer.json()
     except ValueError:
         raise Refused(
-            f"{answer.status_code}: the answer of {api.base_url} is no JSON: is this the "
+            f"{answer.status_code}: the answer of {api.base_url} is not JSON: is this the "
             "address of Seqwatch, without a path?"
         ) from None
     if answer.is_error:

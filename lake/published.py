@@ -6,7 +6,7 @@ the month in which they were recorded; the small files of a month are made one n
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from core.lake_root import LakeRoot
 from lake import storage
@@ -31,11 +31,7 @@ SHORT_HISTORY = {
 
 def open_table(root: LakeRoot, name: str) -> DeltaTable | None:
     """Return the newest state of a table; None before the first publication."""
-    uri, options = storage.uri_of(root, FOLDER, name), storage.options_of(root)
-    try:
-        return DeltaTable(uri, storage_options=options)
-    except TableNotFoundError:
-        return None
+    return storage.opened(root, FOLDER, name)
 
 
 def create_table(root: LakeRoot, name: str, schema: pa.Schema) -> DeltaTable:

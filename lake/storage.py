@@ -142,6 +142,20 @@ def _names(root: Path) -> set[str]:
     return {path.name for path in root.iterdir()} - {MARK} if root.is_dir() else set()
 
 
+def opened(root: LakeRoot, *parts: str, version: int | None = None) -> "DeltaTable | None":
+    """Return the newest state of a table, or a past version; None where there is no table."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        # Not `is_deltatable`, which lets no other thread of the process run while it waits.
+        return DeltaTable(
+            uri_of(root, *parts), version=version, storage_options=options_of(root)
+        )
+    except TableNotFoundError:
+        return None
+
+
 def again(table: "DeltaTable") -> "DeltaTable":
     """Open the newest state of a table, reached in the same way."""
     return type(table)(table.table_uri, storage_options=table._storage_options)

@@ -68,15 +68,7 @@ def open_table(
     root: LakeRoot, model_id: UUID, kind: Kind, version: int | None = None
 ) -> "DeltaTable | None":
     """Return the newest state of a table, or a past version; None before the first archive."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    uri, options = storage.uri_of(root, str(model_id), kind.value), storage.options_of(root)
-    try:
-        # Not `is_deltatable`, which lets no other thread of the process run while it waits.
-        return DeltaTable(uri, version=version, storage_options=options)
-    except TableNotFoundError:
-        return None
+    return storage.opened(root, str(model_id), kind.value, version=version)
 
 
 def create_table(

@@ -182,9 +182,9 @@ class _Reader:
             reason = ": ".join(filter(None, (error.context, error.problem)))
             if mark is not None and _begins_with_tab(text, mark.line):
                 reason = "a tab at the beginning of the line: indent with spaces"
-            raise _Unreadable(reason or "no YAML", line) from None
+            raise _Unreadable(reason or "not valid YAML", line) from None
         except (yaml.YAMLError, RecursionError) as error:
-            raise _Unreadable(f"no YAML: {str(error).splitlines()[0]}") from None
+            raise _Unreadable(f"not valid YAML: {str(error).splitlines()[0]}") from None
 
     def _add(self, line: int, message: str) -> None:
         self.faults.append(FileFault(str(Place(file=self._file, line=line)), message))

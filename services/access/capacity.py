@@ -172,7 +172,8 @@ def reached(
     if backlog_limit.note(waiting.n_bytes):
         messages[Limit.BACKLOG_BYTES] = (
             f"{waiting.n_bytes} bytes wait for the archive: SEQWATCH_MAX_BACKLOG_BYTES "
-            f"({backlog_limit.most}) is reached; batches are taken again below {RELIEVED:.0%}"
+            f"({backlog_limit.most}) is reached; batches are accepted again below "
+            f"{RELIEVED:.0%}"
         )
     if waiting.age > settings.max_backlog_age:
         most = settings.max_backlog_age.total_seconds()

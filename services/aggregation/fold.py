@@ -12,19 +12,18 @@ from itertools import islice
 from uuid import UUID
 
 import pyarrow as pa
-from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.rows import Kind, Stage
 from core.schema.zone import Zone
+from db.queries import models
 from db.queries.log import positions, unfolded
 from db.queries.log.positions import MAX_ENTRIES
 from db.queries.log.unfolded import Bounds
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
-from db.tables import Model
 from lake.streams import read_stream
 from services.aggregation import entities, window_profiles
 from services.aggregation.folded import (
@@ -45,8 +44,6 @@ MAX_BYTES = 16 * 2**20
 MAX_BYTES_TOGETHER = 2**20  # of the groups of several streams in one transaction
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
 PATIENCE = timedelta(minutes=1)  # wall time; then fewer must do
-
-_MODELS = select(Model).where(Model.id.in_(bindparam("model_ids", expanding=True)))
 
 
 def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
@@ -120,12 +117,10 @@ def load(
         payloads = {stream: list[bytes]() for stream in full.keys() - read.keys()}
         payloads |= contents_of(sessions, session, read)
         model_ids = [*{model_id for model_id, _ in payloads}]
-        models = {
-            model.id: model for model in session.scalars(_MODELS, {"model_ids": model_ids})
-        }
+        of_models = {model.id: model for model in models.some(session, model_ids)}
         before = frozen_of(session, model_ids)
         for stream, own in payloads.items():
-            model, batch = models[stream[0]], full[stream]
+            model, batch = of_models[stream[0]], full[stream]
             edges = before[model.id]
             groups[stream] = Group(
                 batch=batch,

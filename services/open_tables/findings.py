@@ -37,7 +37,7 @@ COLUMNS = (
     *FINDING,
     Column("value", NUMBER, "unit of the kind"),
     Column("threshold", NUMBER, "likewise"),
-    Column("cause", TEXT, "empty of `silence`, `entity_health`"),
+    Column("cause", TEXT, "empty for `silence`, `entity_health`"),
 )
 
 

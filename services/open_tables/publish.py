@@ -130,7 +130,10 @@ def _opened(
     found = {name: published.open_table(lake_root, name) for name in wanted}
     is_lost = done > 0 and not any(found.values())
     if is_lost or (is_begun and storage.is_empty(lake_root)):
-        raise LakeAstray(f"the lake holds no published {source.name}, but the database does")
+        raise LakeAstray(
+            f"the open tables of {source.name} are missing from the lake, "
+            "but the database published rows"
+        )
     return {
         name: table or published.create_table(lake_root, name, wanted[name].schema)
         for name, table in found.items()

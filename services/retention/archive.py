@@ -1,9 +1,9 @@
 """Archive: append folded groups to the lake, each exactly once.
 
 Three steps, and a crash between any two is mended by the next archive: Delta
-commits the rows together with the number of their last group; the database
-then forgets the groups up to that number; an archive that finds the lake
-ahead of the database only does the latter.
+commits the rows together with the number of their last group; the disk is
+flushed; the database then forgets the groups up to that number. An archive that
+finds the lake ahead of the database does not append again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,8 +81,8 @@ def archive_all(
         streams = archiving.waiting(session, since, now, ENOUGH)
         # Those set aside stay so until they go on, however young their rows are.
         if aside := set_aside.models_at(session, Stage.ARCHIVE):
-            every = archiving.waiting(session, now, now, ENOUGH)
-            streams = [each for each in every if each in {*streams} or each[0] in aside]
+            due, every = {*streams}, archiving.waiting(session, now, now, ENOUGH)
+            streams = [each for each in every if each in due or each[0] in aside]
 
     def act(model_id: UUID, kind: Kind) -> int:
         try:

@@ -74,7 +74,7 @@ def test_an_address_that_is_no_url_is_named(
 ) -> None:
     as_key("admin")
     assert main(["diff", "-f", str(write(LOAD)), "--url", "http://127.0.0.1:port"]) == 1
-    assert "'http://127.0.0.1:port' is no URL: " in capsys.readouterr().err
+    assert "'http://127.0.0.1:port' is not a URL: " in capsys.readouterr().err
 
 
 def test_an_interrupted_apply_prints_what_to_do(write: Write) -> None:
