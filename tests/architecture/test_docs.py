@@ -193,7 +193,7 @@ def test_every_page_is_in_the_index() -> None:
     assert missing == []
 
 
-MOST_WORDS = 33_000  # four hours and a half of reading: more is not read
+MOST_WORDS = 36_000  # four hours and a half of reading: more is not read
 
 
 def test_the_documentation_stays_short_enough_to_read() -> None:
