@@ -30,6 +30,7 @@ class Reason(StrEnum):
     RECOVERED = "recovered"
     VERSION_RETIRED = "version_retired"
     DELETED = "deleted"
+    SEVERITY_CHANGED = "severity_changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

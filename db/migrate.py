@@ -1,5 +1,7 @@
 """Bring a database to the newest schema; refuse one that was never meant for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
@@ -22,14 +24,36 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     from alembic.config import Config
 
     config = Config(CONFIG)
-    with engine.connect() as connection:
+    with engine.connect() as connection, _upgrading(connection):
         if connection.dialect.name == "postgresql":
             # Replicas that start together wait here; the lock ends with the transaction.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7266217)")
         _revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+@contextmanager
+def _upgrading(connection: Connection) -> Iterator[None]:
+    """Commit at the end. SQLite changes a table by making it anew, although others refer to it.
+
+    It ignores the setting within a transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
         connection.commit()
+        return
+    raw = connection.connection.cursor()
+    raw.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+        broken = raw.execute("PRAGMA foreign_key_check").fetchall()
+        assert broken == [], f"rows that refer to none: {broken}"
+        connection.commit()
+    finally:
+        connection.rollback()
+        raw.execute("PRAGMA foreign_keys=ON")
+        raw.close()
 
 
 def check(engine: Engine) -> None:

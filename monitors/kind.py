@@ -20,6 +20,7 @@ from core.window import Stretches, Window
 from monitors.detail import Detail
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
+from monitors.finding import Severity as Severity
 from monitors.show import View
 
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
@@ -27,13 +28,6 @@ RECENT = timedelta(days=36)  # five weeks and a day: the history that most monit
 T = TypeVar("T")
 P = TypeVar("P")
 D = TypeVar("D", bound=Detail)
-
-
-class Severity(StrEnum):
-    """Who is notified: the one who is on call, now, or the team, in working hours."""
-
-    PAGE = "page"
-    TICKET = "ticket"
 
 
 class Interval(StrEnum):
@@ -201,6 +195,8 @@ class MonitorKind(Generic[P, D]):
         the days that were not evaluated yet. Its counts only grow while a day is open.
     severity
         By default.
+    severities
+        At which severities it has an alert, given the parameters; None: at the monitor's own.
     breaches_to_fire, oks_to_resolve
         Consecutive evaluations.
     may_retrain
@@ -248,6 +244,7 @@ class MonitorKind(Generic[P, D]):
     every_grains: Callable[[P], int] | None = None
     watches_open_days: bool = False
     severity: Severity = Severity.TICKET
+    severities: Callable[[P], tuple[Severity, ...]] | None = None
     breaches_to_fire: int = 1
     oks_to_resolve: int = 1
     may_retrain: bool = False

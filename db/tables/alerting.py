@@ -63,7 +63,7 @@ class Finding(Base):
 
 
 class Alert(Base):
-    """Where the alert of one monitor stands.
+    """Where the alert of one monitor at one severity stands.
 
     `inhibited_by` names the input faults while they keep a firing alert from
     being notified. `n_alarms` and `n_evaluated` count alarms and evaluated days up to
@@ -71,9 +71,12 @@ class Alert(Base):
     """
 
     __tablename__ = "alert"
+    __table_args__ = (UniqueConstraint("monitor_id", "severity"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    monitor_id: Mapped[UUID] = mapped_column(ForeignKey("monitor.id"), unique=True)
+    monitor_id: Mapped[UUID] = mapped_column(ForeignKey("monitor.id"))
+    # The default: of a server of the schema before, until the next evaluation.
+    severity: Mapped[str] = mapped_column(default="ticket", server_default="ticket")
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     phase: Mapped[Phase]
     streak: Mapped[int] = mapped_column(default=0)

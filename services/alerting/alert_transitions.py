@@ -1,15 +1,16 @@
 """Transitions of alerts: finding to state, flip to notification."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, exists, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session, aliased
 
-from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
+from alerts.state import AlertRule, AlertState, Change, Flip, Phase, Reason, retire, step
 from core.durations import DAY
 from db.queries import models, publication
 from db.queries.queue import deliveries, runs
@@ -18,6 +19,7 @@ from db.tables import Finding as FindingRow
 from monitors import registry
 from monitors.finding import Finding, Outcome
 from services.alerting import inhibition
+from services.alerting.alert_rules import rule_of, severities_of
 
 REPORT_JOB = "report"  # its subject is the finding
 
@@ -59,23 +61,22 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _AlertNow:
-    """Monitor and alert as they are before a finding is stored.
+    """Monitor and alerts as they are before a finding is stored.
 
     Attributes
     ----------
+    alerts
+        Each with the flip that fired it, where it fires.
     revised
         Its finding of the day before, where late rows have revised it.
     is_overtaken
         Whether it has a finding of a later slot.
-    fired
-        When its alert fired, where it does.
     """
 
     monitor: Monitor
-    alert: Alert | None
+    alerts: list[tuple[Alert, FlipRow | None]]
     revised: FindingRow | None
     is_overtaken: bool
-    fired: FlipRow | None
 
 
 def observe(
@@ -86,10 +87,11 @@ def observe(
     Returns
     -------
     FlipRow | None
-        The flip, when the alert has just fired or been resolved.
+        The flip, when an alert has just fired or been resolved.
     """
     model = session.get_one(Model, monitor.model_id)
-    return observe_all(session, model, seen, {monitor.id: finding}, now)[0]
+    flips = observe_all(session, model, seen, {monitor.id: finding}, now)
+    return flips[0] if flips else None
 
 
 def observe_all(
@@ -98,7 +100,7 @@ def observe_all(
     seen: Seen,
     findings: Mapping[UUID, Finding],
     now: datetime,
-) -> list[FlipRow | None]:
+) -> list[FlipRow]:
     """Store findings of one slot, advance the monitors' alerts, and queue their notifications.
 
     Inhibition is evaluated each time: an alert that fired while an input fault
@@ -126,7 +128,7 @@ def observe_all(
     Returns
     -------
     list
-        Of each finding the flip, when the alert has just fired or been resolved.
+        The flips of alerts that have just fired or been resolved.
 
     Raises
     ------
@@ -136,8 +138,9 @@ def observe_all(
     day_before = models.zone_of(model).later(seen.as_of, -DAY)
     alerts = _alerts(session, [*findings], seen.as_of, day_before)
     return [
-        _observe(session, alerts[monitor_id], seen, finding, now)
+        flip
         for monitor_id, finding in findings.items()
+        for flip in _observe(session, alerts[monitor_id], seen, finding, now)
     ]
 
 
@@ -145,8 +148,12 @@ def _alerts(
     session: Session, monitor_ids: Sequence[UUID], as_of: datetime, before: datetime
 ) -> dict[UUID, _AlertNow]:
     given = {"monitor_ids": monitor_ids, "as_of": as_of, "before": before}
-    found = session.execute(_ALERTS, given)
-    alerts = {row[0].id: _AlertNow(*row) for row in found}
+    alerts = dict[UUID, _AlertNow]()
+    rows: Iterable[Any] = session.execute(_ALERTS, given)  # an outer join
+    for monitor, alert, revised, is_overtaken, fired in rows:
+        known = alerts.setdefault(monitor.id, _AlertNow(monitor, [], revised, is_overtaken))
+        if alert is not None:
+            known.alerts.append((alert, fired))
     for monitor_id in monitor_ids:
         if monitor_id not in alerts:
             raise NoResultFound(f"monitor {monitor_id} was deleted")
@@ -155,53 +162,103 @@ def _alerts(
 
 def _observe(
     session: Session, alert_now: _AlertNow, seen: Seen, finding: Finding, now: datetime
-) -> FlipRow | None:
-    # load
-    monitor, alert = alert_now.monitor, alert_now.alert
+) -> list[FlipRow]:
+    monitor = alert_now.monitor
     row = row_of(monitor, seen, finding, now)
     session.add(row)
     if seen.is_history or (
         # A later finding has moved the alert: of days that were open.
         alert_now.is_overtaken and registry.stored(monitor.kind).watches_open_days
     ):
-        return None
-    if alert is None:
-        alert = Alert(
-            monitor_id=monitor.id, model_id=monitor.model_id, phase=Phase.QUIET, streak=0
-        )
-        session.add(alert)
+        return []
+    flips = []
+    for severity in severities_of(monitor):
+        alert, fired = _alert_at(session, alert_now, severity, seen, now)
+        observed = _Observed(seen=seen, finding=finding, row=row, revised=alert_now.revised)
+        flips += _advance(session, monitor, (alert, fired), observed, now)
+    return flips
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Observed:
+    """A finding, as it is stored, and that of the day before where it was revised."""
+
+    seen: Seen
+    finding: Finding
+    row: FindingRow
+    revised: FindingRow | None
+
+
+def _advance(
+    session: Session,
+    monitor: Monitor,
+    current: tuple[Alert, FlipRow | None],
+    observed: _Observed,
+    now: datetime,
+) -> list[FlipRow]:
+    """Advance one alert of a monitor by a finding; return the flip, if it flips."""
+    # load
+    (alert, fired), seen, finding = current, observed.seen, observed.finding
+    outcome = finding.outcome_at(alert.severity)
 
     # decide
     rule = rule_of(monitor.kind)
     state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
-    state = _corrected(alert_now.revised, rule, state)
-    after, change = step(rule, state, finding.outcome, seen.as_of)
+    state = _corrected(observed.revised, rule, state)
+    after, change = step(rule, state, outcome, seen.as_of)
 
     # save
     alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
     if change is None:
         if alert.phase is Phase.FIRING:
-            if finding.outcome is Outcome.BREACH:
+            if outcome is Outcome.BREACH:
                 alert.cause = finding.cause
-            _notify_unless_inhibited(session, alert, monitor, alert_now.fired, now)
-        return None
+            _notify_unless_inhibited(session, alert, monitor, fired, now)
+        return []
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     burned_by = finding.detail.burned_by
     if change.flip is Flip.FIRED or burned_by is None:
         alert.version = ", ".join(burned_by or ()) or seen.version
     session.flush()
-    occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
+    occasion = _Occasion(finding.cause, seen.as_of, now, observed.row.id)
     if change.flip is Flip.FIRED and registry.stored(monitor.kind).has_report:
-        runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
-    return _flip(session, alert, change, occasion)
+        runs.ask(session, REPORT_JOB, now, now, subject=str(observed.row.id))
+    return [_flip(session, alert, change, occasion)]
 
 
-def rule_of(kind: str) -> AlertRule:
-    """Return the alert rule of a kind of monitor."""
-    found = registry.stored(kind)
-    return AlertRule(
-        breaches_to_fire=found.breaches_to_fire, oks_to_resolve=found.oks_to_resolve
+def _alert_at(
+    session: Session, alert_now: _AlertNow, severity: str, seen: Seen, now: datetime
+) -> tuple[Alert, FlipRow | None]:
+    """Return the alert of a monitor at one severity; a new one where there is none.
+
+    After the severity of the monitor was changed, its alert goes on at the new one: where it
+    fires it is resolved, and fires again at the next breach.
+    """
+    monitor = alert_now.monitor
+    for alert, fired in alert_now.alerts:
+        if alert.severity == severity:
+            return alert, fired
+    declared = severities_of(monitor)
+    for alert, _ in alert_now.alerts:
+        if alert.severity not in declared:
+            if alert.phase is Phase.FIRING:
+                change = Change(flip=Flip.RESOLVED, reason=Reason.SEVERITY_CHANGED)
+                cause = f"severity changed from {alert.severity} to {severity}"
+                _flip(session, alert, change, _Occasion(cause, seen.as_of, now))
+                before = rule_of(monitor.kind).breaches_to_fire - 1
+                alert.phase = Phase.PENDING if before else Phase.QUIET
+                alert.streak, alert.since, alert.cause = before, None, ""
+            alert.severity = severity
+            return alert, None
+    alert = Alert(
+        monitor_id=monitor.id,
+        model_id=monitor.model_id,
+        severity=severity,
+        phase=Phase.QUIET,
+        streak=0,
     )
+    session.add(alert)
+    return alert, None
 
 
 def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> FindingRow:
@@ -259,40 +316,6 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
         if change is not None:
             _flip(session, alert, change, _Occasion(cause, at, now))
             alert.cause = ""
-
-
-def onset(session: Session, alert: Alert) -> datetime | None:
-    """Return since when the model has been wrong, according to its findings.
-
-    Drift dates a change to the hour; the window of the first breach only
-    contains it. A date that is too early costs nothing: the days before the
-    change are merely not new.
-    """
-    drifted = session.execute(
-        select(Monitor.kind, FindingRow.detail)
-        .join(Monitor, Monitor.id == FindingRow.monitor_id)
-        .where(
-            FindingRow.model_id == alert.model_id,
-            FindingRow.outcome == Outcome.BREACH,
-            Monitor.kind.in_(registry.where(lambda kind: kind.dates_change)),
-        )
-        .order_by(FindingRow.window_end.desc())
-        .limit(1)
-    ).first()
-    first = session.scalar(
-        select(FindingRow)
-        .where(
-            FindingRow.monitor_id == alert.monitor_id,
-            FindingRow.outcome == Outcome.BREACH,
-            FindingRow.as_of >= alert.since,
-        )
-        .order_by(FindingRow.window_end)
-        .limit(1)
-    )
-    if first is None:
-        return None
-    since = None if drifted is None else registry.detail(*drifted).since
-    return first.window_start if since is None else max(since, first.window_start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from db.tables import Monitor
 from monitors.detail import Detail
 from monitors.finding import Finding, Outcome
 from monitors.kind import BrokenInput, MonitorKind
-from services.alerting import alert_transitions
+from services.alerting.alert_rules import rule_of
 from services.models.monitor_config import MonitorPlan
 
 
@@ -98,7 +98,7 @@ def follow(tracker: Tracker, finding: Finding, as_of: datetime, broken: Set[str]
     broken
         The inputs that any monitor of the backtest found broken by then.
     """
-    rule = alert_transitions.rule_of(tracker.plan.kind)
+    rule = rule_of(tracker.plan.kind)
     tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
     if finding.outcome is Outcome.BREACH:
         tracker.breach = finding

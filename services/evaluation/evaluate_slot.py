@@ -76,7 +76,7 @@ def evaluate_slot(
             one.outcome is Outcome.ERROR for one in findings.values()
         ):
             failed_slots.update_alert(session, model, now)
-        if not is_history and (model_now.may_retrain or any(flips)):
+        if not is_history and (model_now.may_retrain or flips):
             retraining.consider(session, model, day_end, now)
     return len(findings)
 

@@ -38,14 +38,15 @@ COLUMNS = (
 def rows(session: Session, batch: Batch) -> Iterator[open_table.Row]:
     """Yield one row for each flip."""
     found = (
-        select(FlipRow, Monitor, Model.name)
+        select(FlipRow, Alert, Monitor, Model.name)
+        .select_from(FlipRow)
         .join(Alert, Alert.id == FlipRow.alert_id)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == FlipRow.model_id)
         .where(batch.source.of(batch.number))
         .order_by(FlipRow.recorded_at, FlipRow.id)
     )
-    for flip, monitor, model in session.execute(found):
+    for flip, alert, monitor, model in session.execute(found):
         yield {
             "flip_id": str(flip.id),
             **open_table.of_model(flip.model_id, model),
@@ -55,7 +56,7 @@ def rows(session: Session, batch: Batch) -> Iterator[open_table.Row]:
             "recorded_at": max(flip.recorded_at, flip.notified_at or flip.recorded_at),
             "flip": flip.flip.value,
             "reason": flip.reason.value,
-            "severity": monitor.severity,
+            "severity": alert.severity,
             "inhibited": flip.inhibited,
             "notified_at": flip.notified_at,
             "finding_id": flip.finding_id and str(flip.finding_id),

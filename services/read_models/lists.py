@@ -157,7 +157,7 @@ def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
         select(Alert, Monitor, Model.name)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == Alert.model_id)
-        .order_by(Model.name, Monitor.name)
+        .order_by(Model.name, Monitor.name, Alert.severity)
     )
     if model_id is not None:
         query = query.where(Alert.model_id == model_id)
@@ -170,7 +170,8 @@ def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
 def flips(session: Session, model_id: UUID | None, paging: Paging) -> Page[FlipPast]:
     """Return the flips of one model or of all, newest first."""
     query = (
-        select(FlipRow, Monitor, Model.name)
+        select(FlipRow, Alert, Monitor, Model.name)
+        .select_from(FlipRow)
         .join(Alert, Alert.id == FlipRow.alert_id)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == FlipRow.model_id)
@@ -180,8 +181,8 @@ def flips(session: Session, model_id: UUID | None, paging: Paging) -> Page[FlipP
     order = ((FlipRow.recorded_at, True), (FlipRow.at, True), (FlipRow.id, True))
     found = paging.rows(session, query, order, tuple[datetime, datetime, UUID])
     items = [
-        from_attributes(FlipPast, flip, monitor, model=model, monitor=monitor.name)
-        for flip, monitor, model, *_ in found.items
+        from_attributes(FlipPast, flip, alert, monitor, model=model, monitor=monitor.name)
+        for flip, alert, monitor, model, *_ in found.items
     ]
     return Page(items=items, next_cursor=found.next_cursor)
 

@@ -205,5 +205,10 @@ def _monitor(monitor: Monitor, alert: Alert | None) -> MonitorNow:
 
 
 def _alerts(session: Session, model_ids: Collection[UUID]) -> dict[UUID, Alert]:
-    found = session.scalars(select(Alert).where(Alert.model_id.in_(model_ids)))
+    """Return the alert of each monitor: of several severities the one that fires."""
+    found = session.scalars(
+        select(Alert)
+        .where(Alert.model_id.in_(model_ids))
+        .order_by(Alert.phase == Phase.FIRING, Alert.severity.desc())
+    )
     return {alert.monitor_id: alert for alert in found}

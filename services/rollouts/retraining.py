@@ -31,7 +31,8 @@ from retrain.rollout import Phase as RolloutPhase
 from retrain.trainable import Base, Material, can_retrain
 from retrain.trigger import Refuse, Situation, decide
 from services.access import api_keys
-from services.alerting import alert_transitions, inhibition
+from services.alerting import inhibition
+from services.alerting.onset import onset
 from services.models import trainer_config
 from services.rollouts import rollout_transitions
 
@@ -182,7 +183,7 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
                 Cause(
                     reason=f"{monitor.name}: {fired.cause}",
                     flip_id=fired.id,
-                    onset=alert_transitions.onset(session, alert),
+                    onset=onset(session, alert),
                 ),
                 idempotency_key=f"alert {alert.id} {day_end:%Y-%m-%d}",
                 now=now,

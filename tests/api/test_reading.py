@@ -51,6 +51,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
         alert = Alert(
             monitor_id=monitor.id,
             model_id=row.id,
+            severity=monitor.severity,
             phase=Phase.FIRING,
             since=now + 2 * DAY,
             version="v1",

@@ -115,7 +115,13 @@ def a_monitor(
 ) -> tuple[Monitor, Alert]:
     monitor = Monitor(model_id=model.id, name=name, kind=kind, severity=severity)
     writer.add(monitor)
-    alert = Alert(monitor_id=monitor.id, model_id=model.id, phase=phase, **columns)
+    alert = Alert(
+        monitor_id=monitor.id,
+        model_id=model.id,
+        severity=monitor.severity,
+        phase=phase,
+        **columns,
+    )
     writer.add(alert)
     return monitor, alert
 

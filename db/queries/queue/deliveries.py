@@ -91,7 +91,7 @@ def add_for_flip(
     if finding is None and flip.finding_id is not None:
         finding = session.get(Finding, flip.finding_id)
     if flip.flip is Flip.FIRED:
-        kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
+        kind, channels = Type.ALERT_FIRING, wanting(session, alert.severity)
     else:
         fired = last_fired(session, alert.id)
         channels = [] if fired is None else _notified_of(session, fired.id)
@@ -100,7 +100,7 @@ def add_for_flip(
         "model": model.name,
         "monitor": monitor.name,
         "kind": monitor.kind,
-        "severity": monitor.severity,
+        "severity": alert.severity,
         "cause": breach.cause if breach is not None else flip.cause,
         "reason": flip.reason.value,
         "version": alert.version,

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from alerts.state import Flip
 from db.tables import Alert, Finding, FlipRow, Model
@@ -20,14 +20,15 @@ _COUNTED_UNTIL = func.coalesce(Alert.counted_until, datetime(1970, 1, 1, tzinfo=
 
 
 def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]:
-    """Count alarms, and the days that were evaluated, of each monitor with an alert.
+    """Count alarms of any severity, and evaluated days, of each monitor with an alert.
 
     Parameters
     ----------
     session
         The open transaction.
     alerts
-        Or rows with their `monitor_id`, `model_id`, `n_alarms` and `n_evaluated`.
+        Or rows with their `id`, `monitor_id`, `model_id`, `n_alarms` and `n_evaluated`; one
+        of each monitor.
 
     Days of history that was brought in, days without a verdict, and alarms
     that a broken input explains, are left out.
@@ -42,8 +43,8 @@ def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]
     alarms, days = _counts(session, model_ids, lambda at: at > _COUNTED_UNTIL)
     found = {
         of.monitor_id: (
-            of.n_alarms + alarms.get(of.monitor_id, 0),
-            of.n_evaluated + days.get(of.monitor_id, 0),
+            of.n_alarms + alarms.get(of.id, 0),
+            of.n_evaluated + days.get(of.id, 0),
         )
         for of in kept
     }
@@ -63,8 +64,8 @@ def keep(session: Session, model_ids: Collection[UUID]) -> None:
     )
     alarms, days = _counts(session, model_ids, lambda at: at <= _COUNTED_UNTIL)
     for alert in session.scalars(select(Alert).where(of_models)):
-        alert.n_alarms = alarms.get(alert.monitor_id, 0)
-        alert.n_evaluated = days.get(alert.monitor_id, 0)
+        alert.n_alarms = alarms.get(alert.id, 0)
+        alert.n_evaluated = days.get(alert.id, 0)
 
 
 def _counts(
@@ -72,9 +73,10 @@ def _counts(
     model_ids: Collection[UUID],
     is_counted: Callable[[SQLColumnExpression[datetime]], ColumnElement[bool]],
 ) -> tuple[dict[UUID, int], dict[UUID, int]]:
-    """Count alarms and evaluated days by monitor, at the times of which something is true."""
+    """Count alarms and evaluated days of the monitor of each alert, at some times."""
+    other = aliased(Alert)
     days = (
-        select(Alert.monitor_id, func.count())
+        select(Alert.id, func.count())
         .join(Finding, Finding.monitor_id == Alert.monitor_id)
         .join(Model, Model.id == Alert.model_id)
         .where(
@@ -83,11 +85,12 @@ def _counts(
             _is_live(Finding.as_of),
             is_counted(Finding.as_of),
         )
-        .group_by(Alert.monitor_id)
+        .group_by(Alert.id)
     )
     alarms = (
-        select(Alert.monitor_id, func.count())
-        .join(FlipRow, FlipRow.alert_id == Alert.id)
+        select(Alert.id, func.count())
+        .join(other, other.monitor_id == Alert.monitor_id)
+        .join(FlipRow, FlipRow.alert_id == other.id)
         .join(Model, Model.id == Alert.model_id)
         .where(
             Alert.model_id.in_(model_ids),
@@ -96,7 +99,7 @@ def _counts(
             _is_live(FlipRow.at),
             is_counted(FlipRow.at),
         )
-        .group_by(Alert.monitor_id)
+        .group_by(Alert.id)
     )
     return dict(session.execute(alarms).all()), dict(session.execute(days).all())
 

@@ -86,8 +86,9 @@ def states(
             count(Alert.phase == Phase.PENDING),
             count(Finding.outcome == Outcome.OK),
         )
+        .select_from(Model)
         .outerjoin(Monitor, (Monitor.model_id == Model.id) & Monitor.enabled.is_(True))
-        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .outerjoin(Alert, Alert.id == _shown_alert())
         .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == newest))
         .where(*_of(Model.id, only))
         .group_by(Model.id, Model.name, Model.group, Model.tags, Model.watermark)
@@ -98,11 +99,15 @@ def states(
 def monitor_statuses(
     session: Session, model_ids: Collection[UUID]
 ) -> list[tuple[Monitor, Alert | None, Finding | None]]:
-    """Return every monitor with its alert and its newest finding; None where there is none."""
+    """Return every monitor with its alert and its newest finding; None where there is none.
+
+    Of alerts at several severities, the one that fires; of those, the page.
+    """
     newest = _nth_newest(0)
     query = (
         select(Monitor, Alert, Finding)
-        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .select_from(Monitor)
+        .outerjoin(Alert, Alert.id == _shown_alert())
         .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == newest))
         .where(Monitor.model_id.in_(model_ids))
         .order_by(Monitor.model_id, Monitor.name)
@@ -121,16 +126,20 @@ def watched(session: Session) -> list[Any]:
             Monitor.id.label("monitor_id"),
             Monitor.model_id,
             Monitor.name,
-            Monitor.severity,
+            case((Alert.phase == Phase.FIRING, Alert.severity), else_=Monitor.severity).label(
+                "severity"
+            ),
             Monitor.kind,
             Monitor.enabled,
             cast(Monitor.params, Text).label("params"),
+            Alert.id.label("id"),
             Alert.phase,
             Alert.n_alarms,
             Alert.n_evaluated,
             cast(Finding.detail, Text).label("detail"),
         )
-        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .select_from(Monitor)
+        .outerjoin(Alert, Alert.id == _shown_alert())
         .outerjoin(
             Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == _nth_newest(0))
         )
@@ -150,6 +159,19 @@ def trend(
         .where(Monitor.kind == kind, Monitor.model_id.in_(model_ids), Finding.as_of >= first)
         .order_by(Finding.model_id, Finding.as_of)
     ).all()
+
+
+def _shown_alert() -> ScalarSelect[UUID]:
+    """Return the alert of a monitor that is shown: the one that fires first, then the page."""
+    one = aliased(Alert)
+    return (
+        select(one.id)
+        .where(one.monitor_id == Monitor.id)
+        .order_by(one.phase != Phase.FIRING, one.phase != Phase.PENDING, one.severity)
+        .limit(1)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )
 
 
 def _nth_newest(n: int) -> ScalarSelect[datetime]:

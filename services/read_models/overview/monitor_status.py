@@ -114,6 +114,9 @@ def status_of(
         monitor,
         alert,
         finding,
+        severity=alert.severity
+        if alert is not None and phase is Phase.FIRING
+        else monitor.severity,
         about=monitor_config.about(monitor),
         is_enabled=monitor.enabled,
         phase=phase,
