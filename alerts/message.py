@@ -1,13 +1,15 @@
 """Bodies of notifications. Every type is described in docs/events.md."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 _PATHS = ("url", "finding_url")  # entries that hold the path of a page
 LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
+LONGEST_OF_MANY = 300  # of each alert of a group
+MOST_ALERTS = 10  # of a notification
 
 
 class Type(StrEnum):
@@ -57,6 +59,37 @@ def compose(kind: Type, at: datetime, page: str, content: Mapping[str, Any]) -> 
     )
 
 
+def compose_group(
+    key: str, why: str, at: datetime, alerts: Sequence[Mapping[str, Any]], *, is_firing: bool
+) -> bytes:
+    """Return the body of the notification of a group: the first alert, and the list of all.
+
+    Parameters
+    ----------
+    key
+        Of the group.
+    why
+        Why it is notified.
+    at
+        When it was decided, in wall time.
+    alerts
+        What each is, the most pressing first.
+    is_firing
+        Whether any of the group fires.
+    """
+    kind = Type.ALERT_FIRING if is_firing else Type.ALERT_RESOLVED
+    short = [
+        {
+            name: value[:LONGEST_OF_MANY] if isinstance(value, str) else value
+            for name, value in alert.items()
+        }
+        for alert in alerts
+    ]
+    content = {**alerts[0], "group_key": key, "notified": why, "alerts": short}
+    page = content.pop("url")
+    return compose(kind, at, page, content)
+
+
 def absolute(body: bytes, public_url: str) -> bytes:
     """Return the body as it is sent: where this installation is, only the sender knows.
 
@@ -67,9 +100,8 @@ def absolute(body: bytes, public_url: str) -> bytes:
     """
     content = json.loads(body)
     fields = content["data"]
-    fields |= {
-        name: public_url.rstrip("/") + fields[name] for name in _PATHS if fields.get(name)
-    }
+    for one in (fields, *fields.get("alerts", ())):
+        one |= {name: public_url.rstrip("/") + one[name] for name in _PATHS if one.get(name)}
     return _encode(content)
 
 

@@ -23,6 +23,14 @@ class Flip(StrEnum):
     RESOLVED = "resolved"
 
 
+class Verdict(StrEnum):
+    """What a person judged an alert to have been."""
+
+    REAL = "real"
+    FALSE_ALARM = "false_alarm"
+    EXPECTED_CHANGE = "expected_change"
+
+
 class Reason(StrEnum):
     """Why an alert flipped."""
 
@@ -86,6 +94,32 @@ def step(
             return replace(state, streak=streak), None
         case _:
             assert_never(state.phase)
+
+
+def corrected(
+    rule: AlertRule, state: AlertState, first: str, now: str, at: datetime
+) -> AlertState:
+    """Return where a quiet alert stands, after late rows have revised the finding before.
+
+    Late rows flip no alert: the window is over. But the next one counts from what
+    the one before it was found to be, not from what it was taken for.
+
+    Parameters
+    ----------
+    rule, state
+        Of the alert.
+    first, now
+        The outcome at first, and as it is now.
+    at
+        The end of the window that was revised.
+    """
+    was_breach, is_breach = first == Outcome.BREACH, now == Outcome.BREACH
+    if state.phase is Phase.FIRING or was_breach == is_breach:
+        return state
+    if was_breach:
+        return AlertState()
+    after, change = step(rule, state, Outcome.BREACH, at)
+    return after if change is None else state
 
 
 def retire(

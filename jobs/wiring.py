@@ -16,7 +16,7 @@ from jobs.ticker import PURGE_EVERY, RETAIN_EVERY
 from jobs.worker import Job, Queue
 from notify.sender import Sender
 from services.aggregation.fold import fold_all
-from services.alerting import alarm_counts
+from services.alerting import alarm_counts, dispatch
 from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
@@ -63,6 +63,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         publish.publish_all(sessions, settings.lake, utcnow())
 
     def deliver(_: Claim) -> None:
+        dispatch.flush_all(sessions, utcnow())
         deliver_all(sessions, sender, utcnow)
 
     puller = pulling.Puller(settings, sessions, utcnow)

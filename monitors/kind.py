@@ -209,6 +209,8 @@ class MonitorKind(Generic[P, D]):
         that are broken.
     broken
         The inputs with an open fault in a finding's detail: it inhibits other alerts.
+    means_missing_data
+        Its alert says that no data arrives: it inhibits those of kinds that need data.
     state
         The part of a finding's detail that the next evaluation reads.
     needs_segments
@@ -251,6 +253,7 @@ class MonitorKind(Generic[P, D]):
     is_against_reference: bool = False
     is_explained_by: Callable[[D, Set[str]], bool] = never
     broken: Callable[[D], Sequence[BrokenInput]] | None = None
+    means_missing_data: bool = False
     state: Callable[[D], object] | None = None
     needs_segments: bool = False
     has_report: bool = False
@@ -259,6 +262,11 @@ class MonitorKind(Generic[P, D]):
     takes_utc: bool = False
     show: Callable[[D, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether broken input may explain its alerts, and missing data does."""
+        return self.is_explained_by is not never
 
     def unread(self, contract: Contract) -> frozenset[str]:
         """Return the features that it is not given."""

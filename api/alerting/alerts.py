@@ -1,17 +1,25 @@
 """Alerts, flips, findings and accuracy over HTTP."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
-from api.server.dependencies import ReachDep, ReadDep, ReadModel
+from alerts.state import Verdict
+from api.server.body import Body, Moment
+from api.server.dependencies import ActDep, NowDep, ReachDep, ReadDep, ReadModel
+from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from db.tables import Alert, Scope
 from monitors.finding import Outcome
+from services.access import api_keys
+from services.alerting import responses, silences
 from services.platform_faults import platform_alerts
 from services.read_models import lists
 from services.read_models.paging import Page
 
-router = APIRouter(prefix="/v1", tags=["alerts"])
+router = APIRouter(prefix="/v1", tags=["alerts"], route_class=JsonRoute)
 
 
 @router.get("/models/{model}/accuracy")
@@ -23,9 +31,73 @@ def read_accuracy(
 
 
 @router.get("/alerts")
-def list_alerts(reach: ReachDep, session: ReadDep, paging: PagingDep) -> Page[lists.AlertNow]:
+def list_alerts(
+    reach: ReachDep, session: ReadDep, paging: PagingDep, now: NowDep
+) -> Page[lists.AlertNow]:
     """List every alert, quiet ones too, by model and monitor."""
-    return paging.cut(lists.alerts(session, reach), lambda alert: str(alert.id))
+    return paging.cut(lists.alerts(session, reach, now), lambda alert: str(alert.id))
+
+
+class Note(Body):
+    """Why, for others."""
+
+    note: str = Field(default="", max_length=2000)
+
+
+class SilenceUntil(Note):
+    """Until when an alert is silenced, and why."""
+
+    until: Moment
+
+
+class VerdictBody(Note):
+    """What an alert was; `incident` is by default its newest one."""
+
+    verdict: Verdict
+    incident: UUID | None = None
+
+
+@router.post("/alerts/{alert_id}/acknowledge")
+def acknowledge(alert_id: UUID, body: Note, act: ActDep) -> lists.IncidentPast:
+    """Acknowledge a firing alert: it is neither repeated nor escalated."""
+    alert, person = _alert(alert_id, body, act)
+    incident = responses.acknowledge(act.session, alert, person)
+    act.record("alert.acknowledge", str(alert_id), {"note": body.note})
+    return lists.incident(incident)
+
+
+@router.post("/alerts/{alert_id}/silence", status_code=201)
+def silence_alert(alert_id: UUID, body: SilenceUntil, act: ActDep) -> silences.SilenceNow:
+    """Silence one alert until a moment."""
+    alert, person = _alert(alert_id, body, act)
+    row = responses.silence_alert(act.session, alert, body.until, person)
+    act.record("alert.silence", str(alert_id), {"silence": str(row.id), "note": body.note})
+    return silences.described(row, act.now)
+
+
+@router.post("/alerts/{alert_id}/verdict")
+def judge(alert_id: UUID, body: VerdictBody, act: ActDep) -> lists.IncidentPast:
+    """Judge what an alert was; its false alarms are counted. This resolves nothing."""
+    alert, person = _alert(alert_id, body, act)
+    incident = responses.judge(act.session, alert, body.verdict, person, body.incident)
+    detail = {"verdict": body.verdict, "incident": str(incident.id), "note": body.note}
+    act.record("alert.verdict", str(alert_id), detail)
+    return lists.incident(incident)
+
+
+def _alert(alert_id: UUID, body: Note, act: ActDep) -> tuple[Alert, responses.Person]:
+    api_keys.require(act.caller, Scope.OPERATE, act.caller.model_id)
+    alert = responses.find(act.session, alert_id)
+    api_keys.require(act.caller, Scope.OPERATE, alert.model_id)
+    return alert, responses.Person(name=act.caller.name, now=act.now, note=body.note)
+
+
+@router.get("/incidents")
+def list_incidents(
+    reach: ReachDep, session: ReadDep, paging: PagingDep
+) -> Page[lists.IncidentPast]:
+    """List incidents, each an alert from when it fired until it was resolved, newest first."""
+    return lists.incidents(session, reach, paging)
 
 
 @router.get("/platform-alerts")

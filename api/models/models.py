@@ -40,6 +40,8 @@ class ModelPut(Body):
     ----------
     group
         Name of the one group that the model is in; empty for none.
+    owner, team, tier
+        Labels of its alerts, for routes: who is responsible, and how critical it is.
     tags
         Names by which models are found; at most 20.
     """
@@ -48,6 +50,9 @@ class ModelPut(Body):
     runbook_url: HttpUrl | None = None
     group: str = ""
     tags: list[str] = Field(default=[], max_length=registry.MAX_TAGS)
+    owner: str = Field(default="", max_length=100)
+    team: str = Field(default="", max_length=100)
+    tier: str = Field(default="", max_length=100)
     contract: ContractBody
     policy: PolicyBody = Policy()
 
@@ -72,7 +77,7 @@ def put_model(
     act: ActDep,
     precondition: PreconditionDep,
 ) -> model_details.ModelNow:
-    """Register a model, or change its contract, description, policy, group or tags."""
+    """Register a model, or change its contract, description, policy or labels."""
     try:
         parts.directory.reach(act.caller, Scope.OPERATE, model)
     except NotFound:
@@ -134,7 +139,8 @@ def _tagged(model: model_details.ModelNow, answer: Response) -> model_details.Mo
 
 def _tag(model: model_details.ModelNow) -> str:
     declared = model.contract.to_json(), model.policy.to_json()
-    return entity_tag(model.description, model.runbook_url, model.group, model.tags, *declared)
+    labels = model.group, model.tags, model.owner, model.team, model.tier
+    return entity_tag(model.description, model.runbook_url, *labels, *declared)
 
 
 def _locked_tag(session: Session, name: str) -> str:

@@ -73,6 +73,19 @@ BODIES: dict[str, Any] = {
     "erase": {"session_id": "s17"},
     "put_monitor": {"kind": "input_drift"},
     "put_channel": {"url": "https://hooks.example.com/seqwatch"},
+    "put_route": {"matchers": [{"name": "team", "value": "ml"}], "group_by": ["model"]},
+    "create_silence": {
+        "matchers": [{"name": "model", "value": "load"}],
+        "ends_at": "2126-06-01T06:00:00Z",
+        "comment": "new meters",
+    },
+    "put_silence": {
+        "matchers": [{"name": "model", "value": "load"}],
+        "ends_at": "2126-06-01T08:00:00Z",
+    },
+    "acknowledge": {"note": "looking into it"},
+    "silence_alert": {"until": "2126-06-01T06:00:00Z", "note": "known"},
+    "judge": {"verdict": "false_alarm", "note": "a holiday"},
     "put_configuration": {
         "configuration": {
             "channels": {"on-call": {"config": {"url": "https://hooks.example.com/seqwatch"}}},

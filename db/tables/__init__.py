@@ -29,6 +29,14 @@ from db.tables.log import (
     UnusableAnswer,
 )
 from db.tables.models import Champion, Model, Version
+from db.tables.notification import (
+    AlertGroup,
+    GroupMember,
+    Incident,
+    NotifiedIncident,
+    Route,
+    Silence,
+)
 from db.tables.publication import Publication
 from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
@@ -37,6 +45,7 @@ from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayou
 
 __all__ = [
     "Alert",
+    "AlertGroup",
     "ApiKey",
     "AuditEvent",
     "BacktestRow",
@@ -49,13 +58,16 @@ __all__ = [
     "Erasure",
     "Finding",
     "FlipRow",
+    "GroupMember",
     "Inbox",
     "InboxPayload",
+    "Incident",
     "LateDay",
     "LogCount",
     "MismatchDay",
     "Model",
     "Monitor",
+    "NotifiedIncident",
     "PendingEvent",
     "PlatformAlert",
     "Publication",
@@ -64,12 +76,14 @@ __all__ = [
     "RepeatDay",
     "Rollout",
     "RolloutEvent",
+    "Route",
     "Run",
     "Scope",
     "SecondInboxPayload",
     "Segment",
     "SessionScore",
     "SetAside",
+    "Silence",
     "SourceRow",
     "Stream",
     "SummaryLayout",

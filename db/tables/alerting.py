@@ -161,7 +161,10 @@ class Channel(Base):
 
 
 class Delivery(Base):
-    """One message that must reach one channel. Written in the transaction of its cause."""
+    """One message that must reach one channel. Written in the transaction of its cause.
+
+    `flip_id` is that of the first alert of a group.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -177,7 +180,8 @@ class Delivery(Base):
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     channel_id: Mapped[UUID] = mapped_column(ForeignKey("channel.id"))
-    cause_id: Mapped[UUID]  # the flip, the rollout event or the platform alert
+    cause_id: Mapped[UUID]  # the flush of a group, the rollout event or the platform alert
+    flip_id: Mapped[UUID | None]
     subject: Mapped[str]  # messages about one subject leave in order
     type: Mapped[str]
     body: Mapped[bytes] = mapped_column(LargeBinary)

@@ -23,7 +23,8 @@ class Model(Base):
     `routing_epoch` rises whenever the routing document changes. `mask_key` is
     the secret under which sensitive values are hashed; it never leaves the
     database. Days up to `history_until` (event time) were brought in after the
-    fact: they are evaluated, and nobody is woken. `group` is empty for none; `tags` are sorted.
+    fact: they are evaluated, and nobody is woken. `group`, `owner`, `team` and `tier` are empty
+    for none; `tags` are sorted.
     """
 
     __tablename__ = "model"
@@ -34,6 +35,9 @@ class Model(Base):
     runbook_url: Mapped[str] = mapped_column(default="")
     group: Mapped[str] = mapped_column(default="")
     tags: Mapped[tuple[str, ...]] = mapped_column(Words, default=())
+    owner: Mapped[str] = mapped_column(default="", server_default="")
+    team: Mapped[str] = mapped_column(default="", server_default="")
+    tier: Mapped[str] = mapped_column(default="", server_default="")
     routing_epoch: Mapped[int] = mapped_column(default=0)
     contract_text: Mapped[str] = mapped_column("contract", Text)
     policy_text: Mapped[str] = mapped_column("policy", Text, default="{}")

@@ -10,15 +10,25 @@ from sqlalchemy import bindparam, exists, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session, aliased
 
-from alerts.state import AlertRule, AlertState, Change, Flip, Phase, Reason, retire, step
+from alerts.state import (
+    AlertRule,
+    AlertState,
+    Change,
+    Flip,
+    Phase,
+    Reason,
+    corrected,
+    retire,
+    step,
+)
 from core.durations import DAY
-from db.queries import models, publication
-from db.queries.queue import deliveries, runs
+from db.queries import models
+from db.queries.queue import runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
 from monitors.finding import Finding, Outcome
-from services.alerting import inhibition
+from services.alerting import incidents
 from services.alerting.alert_rules import rule_of, severities_of
 
 REPORT_JOB = "report"  # its subject is the finding
@@ -30,7 +40,6 @@ _ALERTS = (  # built once: it is read with every evaluation
         Alert,
         FindingRow,
         exists().where(_LATER.monitor_id == Monitor.id, _LATER.as_of > bindparam("as_of")),
-        FlipRow,
     )
     .outerjoin(Alert, Alert.monitor_id == Monitor.id)
     .outerjoin(
@@ -38,10 +47,6 @@ _ALERTS = (  # built once: it is read with every evaluation
         (FindingRow.monitor_id == Monitor.id)
         & (FindingRow.as_of == bindparam("before"))
         & (FindingRow.rev > 0),
-    )
-    .outerjoin(
-        FlipRow,
-        (Alert.phase == Phase.FIRING) & (FlipRow.id == deliveries.newest_fired(Alert.id)),
     )
     .where(Monitor.id.in_(bindparam("monitor_ids", expanding=True)))
 )
@@ -66,7 +71,7 @@ class _AlertNow:
     Attributes
     ----------
     alerts
-        Each with the flip that fired it, where it fires.
+        One of each severity.
     revised
         Its finding of the day before, where late rows have revised it.
     is_overtaken
@@ -74,7 +79,7 @@ class _AlertNow:
     """
 
     monitor: Monitor
-    alerts: list[tuple[Alert, FlipRow | None]]
+    alerts: list[Alert]
     revised: FindingRow | None
     is_overtaken: bool
 
@@ -101,10 +106,10 @@ def observe_all(
     findings: Mapping[UUID, Finding],
     now: datetime,
 ) -> list[FlipRow]:
-    """Store findings of one slot, advance the monitors' alerts, and queue their notifications.
+    """Store findings of one slot, advance the monitors' alerts, begin and end their incidents.
 
-    Inhibition is evaluated each time: an alert that fired while an input fault
-    explained it is notified by the first evaluation that no fault explains.
+    Inhibition is evaluated in the same transaction (`incidents.refresh_inhibition`): an alert
+    that fired while another one explained it is notified once nothing explains it.
 
     An alert flips at the time of the evaluation, not at the end of the window: what
     labels tell about a week is known days after it. A day of history is
@@ -137,11 +142,17 @@ def observe_all(
     """
     day_before = models.zone_of(model).later(seen.as_of, -DAY)
     alerts = _alerts(session, [*findings], seen.as_of, day_before)
-    return [
+    flips = [
         flip
         for monitor_id, finding in findings.items()
         for flip in _observe(session, alerts[monitor_id], seen, finding, now)
     ]
+    is_any_firing = any(
+        alert.phase is Phase.FIRING for one in alerts.values() for alert in one.alerts
+    )
+    if flips or (is_any_firing and not seen.is_history):
+        incidents.refresh_inhibition(session, model.id, now)
+    return flips
 
 
 def _alerts(
@@ -150,10 +161,10 @@ def _alerts(
     given = {"monitor_ids": monitor_ids, "as_of": as_of, "before": before}
     alerts = dict[UUID, _AlertNow]()
     rows: Iterable[Any] = session.execute(_ALERTS, given)  # an outer join
-    for monitor, alert, revised, is_overtaken, fired in rows:
+    for monitor, alert, revised, is_overtaken in rows:
         known = alerts.setdefault(monitor.id, _AlertNow(monitor, [], revised, is_overtaken))
         if alert is not None:
-            known.alerts.append((alert, fired))
+            known.alerts.append(alert)
     for monitor_id in monitor_ids:
         if monitor_id not in alerts:
             raise NoResultFound(f"monitor {monitor_id} was deleted")
@@ -173,9 +184,9 @@ def _observe(
         return []
     flips = []
     for severity in severities_of(monitor):
-        alert, fired = _alert_at(session, alert_now, severity, seen, now)
+        alert = _alert_at(session, alert_now, severity, seen, now)
         observed = _Observed(seen=seen, finding=finding, row=row, revised=alert_now.revised)
-        flips += _advance(session, monitor, (alert, fired), observed, now)
+        flips += _advance(session, monitor, alert, observed, now)
     return flips
 
 
@@ -192,13 +203,13 @@ class _Observed:
 def _advance(
     session: Session,
     monitor: Monitor,
-    current: tuple[Alert, FlipRow | None],
+    alert: Alert,
     observed: _Observed,
     now: datetime,
 ) -> list[FlipRow]:
     """Advance one alert of a monitor by a finding; return the flip, if it flips."""
     # load
-    (alert, fired), seen, finding = current, observed.seen, observed.finding
+    seen, finding = observed.seen, observed.finding
     outcome = finding.outcome_at(alert.severity)
 
     # decide
@@ -210,10 +221,8 @@ def _advance(
     # save
     alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
     if change is None:
-        if alert.phase is Phase.FIRING:
-            if outcome is Outcome.BREACH:
-                alert.cause = finding.cause
-            _notify_unless_inhibited(session, alert, monitor, fired, now)
+        if alert.phase is Phase.FIRING and outcome is Outcome.BREACH:
+            alert.cause = finding.cause
         return []
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     burned_by = finding.detail.burned_by
@@ -228,18 +237,18 @@ def _advance(
 
 def _alert_at(
     session: Session, alert_now: _AlertNow, severity: str, seen: Seen, now: datetime
-) -> tuple[Alert, FlipRow | None]:
+) -> Alert:
     """Return the alert of a monitor at one severity; a new one where there is none.
 
     After the severity of the monitor was changed, its alert goes on at the new one: where it
     fires it is resolved, and fires again at the next breach.
     """
     monitor = alert_now.monitor
-    for alert, fired in alert_now.alerts:
+    for alert in alert_now.alerts:
         if alert.severity == severity:
-            return alert, fired
+            return alert
     declared = severities_of(monitor)
-    for alert, _ in alert_now.alerts:
+    for alert in alert_now.alerts:
         if alert.severity not in declared:
             if alert.phase is Phase.FIRING:
                 change = Change(flip=Flip.RESOLVED, reason=Reason.SEVERITY_CHANGED)
@@ -249,7 +258,7 @@ def _alert_at(
                 alert.phase = Phase.PENDING if before else Phase.QUIET
                 alert.streak, alert.since, alert.cause = before, None, ""
             alert.severity = severity
-            return alert, None
+            return alert
     alert = Alert(
         monitor_id=monitor.id,
         model_id=monitor.model_id,
@@ -258,7 +267,7 @@ def _alert_at(
         streak=0,
     )
     session.add(alert)
-    return alert, None
+    return alert
 
 
 def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> FindingRow:
@@ -280,21 +289,9 @@ def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> Fin
 
 
 def _corrected(before: FindingRow | None, rule: AlertRule, state: AlertState) -> AlertState:
-    """Return where a quiet alert stands, now that the day before may have been revised.
-
-    Late rows flip no alert: the day is over. But the next day counts from what
-    the day before it was found to be, not from what it was taken for.
-    """
-    if state.phase is Phase.FIRING or before is None or before.first is None:
+    if before is None or before.first is None:
         return state
-    was_breach = before.first["outcome"] == Outcome.BREACH
-    is_breach = before.outcome is Outcome.BREACH
-    if was_breach == is_breach:
-        return state
-    if was_breach:
-        return AlertState()
-    after, change = step(rule, state, Outcome.BREACH, before.as_of)
-    return after if change is None else state
+    return corrected(rule, state, before.first["outcome"], before.outcome, before.as_of)
 
 
 def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:
@@ -336,53 +333,18 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
         flip=change.flip,
         reason=change.reason,
         cause=occasion.cause,
-        inhibited=True,
         at=occasion.at,
         recorded_at=occasion.now,
     )
-    if change.flip is Flip.FIRED:
-        session.add(flip)
-        session.flush()
-        monitor = session.get_one(Monitor, alert.monitor_id)
-        fired = deliveries.last_fired(session, alert.id)
-        _notify_unless_inhibited(session, alert, monitor, fired, occasion.now)
-        return flip
-    # Who was notified that it fires is notified that it is resolved, and nobody else.
-    fired = deliveries.last_fired(session, alert.id)
     session.add(flip)
     session.flush()
+    monitor = session.get_one(Monitor, alert.monitor_id)
+    if change.flip is Flip.FIRED:
+        incidents.begin(session, alert, monitor, flip, occasion.now)
+        return flip
+    incident = incidents.open_of(session, alert.id)
+    if incident is not None:
+        flip.inhibited = incident.inhibited_by is not None and incident.notified_at is None
+        incidents.end(session, incident, flip, occasion.now)
     alert.inhibited_by = None
-    if fired is None or not fired.inhibited:
-        _notify(session, flip, occasion.now)
     return flip
-
-
-def _notify_unless_inhibited(
-    session: Session, alert: Alert, monitor: Monitor, fired: FlipRow | None, now: datetime
-) -> None:
-    """Notify that an alert fires, once, as soon as no input fault inhibits it."""
-    if fired is None or not fired.inhibited:
-        return
-    breach = session.scalar(
-        select(FindingRow)
-        .where(FindingRow.monitor_id == monitor.id, FindingRow.outcome == Outcome.BREACH)
-        .order_by(FindingRow.as_of.desc())
-        .limit(1)
-    )
-    kind = registry.stored(monitor.kind)
-    detail = kind.detail_of({} if breach is None else breach.detail)
-    broken = inhibition.broken(session, alert.model_id)
-    features = {one.feature for one in broken}
-    if kind.is_explained_by(detail, features):
-        alert.inhibited_by = "; ".join(one.description for one in broken)
-        return
-    alert.inhibited_by = None
-    _notify(session, fired, now, breach)
-
-
-def _notify(
-    session: Session, flip: FlipRow, now: datetime, breach: FindingRow | None = None
-) -> None:
-    flip.inhibited, flip.notified_at = False, now
-    publication.wait(flip)
-    deliveries.add_for_flip(session, flip, now, breach)

@@ -1,13 +1,15 @@
-"""Inhibition of alerts that an input fault explains."""
+"""Inhibition of alerts: by input faults, by a page of their monitor, by missing data."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from db.tables import Finding, Monitor
+from alerts.inhibition import FiringAlert, inhibitor
+from db.tables import Alert, Finding, Monitor
 from monitors import registry
 from monitors.detail import Detail
 from monitors.finding import Outcome
@@ -76,6 +78,56 @@ def broken(session: Session, model_id: UUID) -> list[BrokenInput]:
         if of_kind is not None and detail is not None:
             found += of_kind(detail)
     return found
+
+
+def inhibitors(
+    session: Session, model_id: UUID, firing: Sequence[tuple[UUID, Alert, Monitor]]
+) -> dict[UUID, str | None]:
+    """Return what inhibits each of the firing alerts of a model; None where nothing does.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id
+        The model.
+    firing
+        Its firing alerts, each with the id under which it is returned, and its monitor.
+    """
+    explainable = [
+        monitor for _, _, monitor in firing if registry.stored(monitor.kind).needs_data
+    ]
+    faults = broken(session, model_id) if explainable else []
+    features = {one.feature for one in faults}
+    described = "; ".join(one.description for one in faults)
+    found = []
+    for _, alert, monitor in firing:
+        kind = registry.stored(monitor.kind)
+        is_explained = bool(features) and kind.is_explained_by(
+            kind.detail_of(newest_breach(session, monitor.id)), features
+        )
+        found.append(
+            FiringAlert(
+                monitor_id=monitor.id,
+                monitor=monitor.name,
+                severity=alert.severity,
+                means_missing_data=kind.means_missing_data,
+                needs_data=kind.needs_data,
+                broken=described if is_explained else "",
+            )
+        )
+    return {key: inhibitor(one, found) for (key, _, _), one in zip(firing, found, strict=True)}
+
+
+def newest_breach(session: Session, monitor_id: UUID) -> dict[str, Any]:
+    """Return the stored detail of the newest breach of a monitor; empty where there is none."""
+    detail = session.scalar(
+        select(Finding.detail)
+        .where(Finding.monitor_id == monitor_id, Finding.outcome == Outcome.BREACH)
+        .order_by(Finding.as_of.desc())
+        .limit(1)
+    )
+    return detail or {}
 
 
 def of_model(session: Session, model_id: UUID) -> str | None:

@@ -128,6 +128,9 @@ class Registration:
     runbook_url: str = ""
     group: str = ""
     tags: tuple[str, ...] = ()
+    owner: str = ""
+    team: str = ""
+    tier: str = ""
     policy: Policy = field(default_factory=Policy)
 
 
@@ -245,6 +248,11 @@ def _write(model: Model, registration: Registration, contract: Contract) -> None
     for name in ("description", "runbook_url", "group", "policy"):
         setattr(model, name, getattr(registration, name))
     model.tags = tuple(sorted({*registration.tags}))
+    model.owner, model.team, model.tier = (
+        registration.owner,
+        registration.team,
+        registration.tier,
+    )
 
 
 def lock(session: Session, name: str) -> Model:

@@ -1,5 +1,6 @@
 """Lists of findings, alerts and flips."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,12 +10,13 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alerts.state import Flip, Phase, Reason
+from alerts.state import Flip, Phase, Reason, Verdict
 from core.schema.contract import Contract
 from core.stored import from_attributes
 from db.queries import summaries
-from db.tables import Alert, Finding, FlipRow, Model, Monitor
+from db.tables import Alert, Finding, FlipRow, Incident, Model, Monitor
 from monitors.finding import Outcome
+from services.alerting import silences
 from services.labels import error_days
 from services.labels.error_days import ERRORS, SHADOW_ERRORS
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
@@ -32,7 +34,11 @@ class AlertNow:
     since
         Event time.
     inhibited_by
-        The input faults that keep a firing alert from being notified.
+        What keeps a firing alert from being notified: input faults, or another alert.
+    silenced_by
+        The silences that do.
+    incident
+        Of one that fires.
     """
 
     id: UUID
@@ -45,6 +51,44 @@ class AlertNow:
     cause: str
     version: str | None
     inhibited_by: str | None
+    silenced_by: tuple[UUID, ...]
+    incident: "IncidentPast | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentPast:
+    """One alert from when it fired until it was resolved.
+
+    Attributes
+    ----------
+    fingerprint, labels
+        Those of the alert when it fired.
+    onset
+        Event time: the first breach. The others are wall time.
+    acknowledgement
+        The note of who acknowledged it.
+    inhibited_by
+        What inhibits it, or did when it ended.
+    """
+
+    id: UUID
+    alert: UUID
+    fingerprint: str
+    labels: dict[str, str]
+    severity: str
+    version: str | None
+    onset: datetime | None
+    detected_at: datetime
+    notified_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    acknowledgement: str
+    resolved_at: datetime | None
+    inhibited_by: str | None
+    verdict: Verdict | None
+    verdict_at: datetime | None
+    verdict_by: str | None
+    verdict_note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,20 +195,50 @@ def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) 
     )
 
 
-def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
+def alerts(session: Session, model_id: UUID | None, now: datetime) -> list[AlertNow]:
     """Return the alerts of one model or of all, by model and monitor."""
     query = (
-        select(Alert, Monitor, Model.name)
+        select(Alert, Monitor, Model.name, Incident)
+        .select_from(Alert)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == Alert.model_id)
+        .outerjoin(Incident, (Incident.alert_id == Alert.id) & Incident.resolved_at.is_(None))
         .order_by(Model.name, Monitor.name, Alert.severity)
     )
     if model_id is not None:
         query = query.where(Alert.model_id == model_id)
+    muting = silences.since(session, now)
+    rows: Iterable[Any] = session.execute(query)
     return [
-        from_attributes(AlertNow, alert, monitor, model=model, monitor=monitor.name)
-        for alert, monitor, model in session.execute(query)
+        from_attributes(
+            AlertNow,
+            alert,
+            monitor,
+            model=model,
+            monitor=monitor.name,
+            silenced_by=()
+            if of is None
+            else tuple(one.id for one in silences.muting(muting, of.labels, now)),
+            incident=None if of is None else incident(of),
+        )
+        for alert, monitor, model, of in rows
     ]
+
+
+def incident(row: Incident) -> IncidentPast:
+    """Return one incident as it is listed."""
+    return from_attributes(IncidentPast, row, alert=row.alert_id)
+
+
+def incidents(session: Session, model_id: UUID | None, paging: Paging) -> Page[IncidentPast]:
+    """Return the incidents of one model or of all, newest first."""
+    query = select(Incident)
+    if model_id is not None:
+        query = query.where(Incident.model_id == model_id)
+    order = ((Incident.detected_at, True), (Incident.id, True))
+    found = paging.rows(session, query, order, tuple[datetime, UUID])
+    items = [incident(row) for row, *_ in found.items]
+    return Page(items=items, next_cursor=found.next_cursor)
 
 
 def flips(session: Session, model_id: UUID | None, paging: Paging) -> Page[FlipPast]:

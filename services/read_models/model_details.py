@@ -81,6 +81,9 @@ class ModelNow:
     runbook_url: str
     group: str
     tags: tuple[str, ...]
+    owner: str
+    team: str
+    tier: str
     contract: Contract
     contract_digest: str
     policy: Policy

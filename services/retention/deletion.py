@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -20,16 +20,20 @@ from core.lake_root import LakeRoot
 from db import payload_files
 from db.base import Base
 from db.queries import models, summaries
-from db.queries.queue import deliveries, runs
+from db.queries.queue import runs
 from db.session import read_only
 from db.tables import (
     Alert,
+    AlertGroup,
     ApiKey,
     BacktestRow,
     Finding,
     FlipRow,
+    GroupMember,
+    Incident,
     Model,
     Monitor,
+    NotifiedIncident,
     Rollout,
     RolloutEvent,
     Run,
@@ -40,6 +44,7 @@ from db.tables import (
 )
 from lake import storage
 from monitors.slo.serving import SERVING
+from services.alerting import dispatch, incidents
 from services.platform_faults import platform_alerts
 
 JOB = "delete_files"  # its subject is the id and the name of a model
@@ -184,21 +189,36 @@ def _resolve(session: Session, alerts: Select[UUID], cause: str, now: datetime) 
     for alert in session.scalars(select(Alert).where(Alert.id.in_(alerts))):
         state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
         _, change = retire(state, Reason.DELETED)
-        if change is None:
+        incident = incidents.open_of(session, alert.id)
+        if change is None or incident is None:
             continue
         model = session.get_one(Model, alert.model_id)
         flip = FlipRow(
-            id=uuid4(),
             alert_id=alert.id,
             model_id=alert.model_id,
             flip=change.flip,
             reason=change.reason,
             cause=cause,
-            inhibited=False,
             at=model.watermark or now,
             recorded_at=now,
+            publication=None,
         )
-        deliveries.add_for_flip(session, flip, now)  # the flip would go with its alert
+        session.add(flip)
+        session.flush()
+        incidents.end(session, incident, flip, now)
+    of_alerts = select(Incident.id).where(Incident.alert_id.in_(alerts))
+    groups = (
+        select(AlertGroup.id, AlertGroup.flush_no)
+        .join(GroupMember, GroupMember.group_id == AlertGroup.id)
+        .where(GroupMember.incident_id.in_(of_alerts))
+        .distinct()
+    )
+    session.flush()
+    for group_id, number in session.execute(groups).all():
+        dispatch.flush_group(session, group_id, number, now)
+    for table in (NotifiedIncident, GroupMember):
+        session.execute(delete(table).where(table.incident_id.in_(of_alerts)))
+    session.execute(delete(Incident).where(Incident.alert_id.in_(alerts)))
 
 
 def _ask(session: Session, model: Model, now: datetime) -> None:

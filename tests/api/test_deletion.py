@@ -17,7 +17,6 @@ from api.server.examples import BODIES
 from core.settings import Settings
 from db.base import Base
 from db.queries import models
-from db.queries.queue import deliveries
 from db.session import read_only, unit_of_work
 from db.tables import (
     Alert,
@@ -36,6 +35,7 @@ from monitors.finding import Outcome
 from retrain.rollout import Phase as RolloutPhase
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
+from services.alerting import dispatch, incidents
 from services.retention import deletion
 from services.retention.archive import archive_all
 from tests.api.conftest import Clients
@@ -115,7 +115,8 @@ def _fill(session: Session, settings: Settings, name: str, now: datetime) -> Any
     )
     session.add(flip)
     session.flush()
-    deliveries.add_for_flip(session, flip, now, finding)
+    incidents.begin(session, alert, monitor, flip, now)
+    dispatch.flush_due(session, now + timedelta(minutes=1))
     rollout = Rollout(
         model_id=model.id,
         idempotency_key="r",

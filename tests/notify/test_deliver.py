@@ -10,15 +10,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.labels import fingerprint
 from alerts.state import Flip, Phase, Reason
 from db.queries.queue import deliveries
 from db.queries.queue.deliveries import Longest
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Channel, Delivery, FlipRow, Model, Monitor
+from db.tables import Alert, AlertGroup, Channel, Delivery, FlipRow, Model, Monitor
 from notify.channel import Delivered
 from notify.retry import LONGEST
 from notify.sender import Sender
 from notify.signing import new_secret
+from services.alerting import dispatch, incidents
 from services.alerting.deliver import deliver_all, record
 from tests.notify.receiver import Receiver, running
 from tests.streams import CONTRACT
@@ -51,7 +53,7 @@ def watched(session: Session, now: datetime) -> Alert:
     )
     session.add(monitor)
     session.flush()
-    alert = Alert(monitor_id=monitor.id, model_id=model.id, phase=Phase.QUIET)
+    alert = Alert(monitor_id=monitor.id, model_id=model.id, severity="page", phase=Phase.QUIET)
     session.add(alert)
     session.flush()
     return alert
@@ -79,7 +81,19 @@ def record_flip(sessions: sessionmaker[Session], now: datetime) -> RecordFlip:
             )
             session.add(row)
             session.flush()
-            deliveries.add_for_flip(session, row, now)
+            alert = session.get_one(Alert, alert_id)
+            if which is Flip.FIRED:
+                alert.phase, alert.cause = Phase.FIRING, row.cause
+                monitor = session.get_one(Monitor, alert.monitor_id)
+                incidents.begin(session, alert, monitor, row, now)
+            else:
+                incident = incidents.open_of(session, alert_id)
+                assert incident is not None
+                incidents.end(session, incident, row, now)
+            for group_id, number in session.execute(
+                select(AlertGroup.id, AlertGroup.flush_no)
+            ).all():
+                dispatch.flush_group(session, group_id, number, now)
 
     return flip
 
@@ -104,24 +118,43 @@ def test_a_flip_reaches_each_channel_that_wants_it(
     record_flip(Flip.FIRED)
     assert deliver_all(sessions, sender, lambda: now) == 2
     assert {one.path for one in receiver.received} == {"/hook/a", "/hook/b"}
-    assert receiver.received[0].content == {
-        "type": "alert.firing",
-        "timestamp": "2026-01-08T00:00:00Z",
-        "data": {
-            "model": "grid",
-            "monitor": "input",
-            "kind": "input_fault",
-            "severity": "page",
-            "cause": "HULL scaled by 1.80",
-            "reason": "breached",
-            "version": None,
-            "value": None,
-            "threshold": None,
-            "since": "2026-01-08T01:00:00Z",
-            "runbook_url": "https://run.book",
-            "finding_url": None,
-            "url": "https://watch.example/models/grid",
-        },
+    content = receiver.received[0].content
+    data = content["data"]
+    [alert] = data["alerts"]
+    assert (content["type"], content["timestamp"]) == ("alert.firing", "2026-01-08T00:00:00Z")
+    assert {name: of for name, of in data.items() if name not in alert} == {
+        "group_key": '{}:{alertname="input_fault", model="grid", version=""}',
+        "notified": "first",
+        "alerts": [alert],
+    }
+    assert {name: data[name] for name in alert} == alert
+    labels = {
+        "alertname": "input_fault",
+        "model": "grid",
+        "monitor": "input",
+        "severity": "page",
+    }
+    assert alert == {
+        "status": "firing",
+        "incident": alert["incident"],
+        "fingerprint": fingerprint(labels),
+        "labels": labels,
+        "annotations": {"summary": "HULL scaled by 1.80", "runbook_url": "https://run.book"},
+        "starts_at": "2026-01-08T00:00:00Z",
+        "ends_at": None,
+        "model": "grid",
+        "monitor": "input",
+        "kind": "input_fault",
+        "severity": "page",
+        "cause": "HULL scaled by 1.80",
+        "reason": "breached",
+        "version": None,
+        "value": None,
+        "threshold": None,
+        "since": "2026-01-08T01:00:00Z",
+        "runbook_url": "https://run.book",
+        "finding_url": None,
+        "url": "https://watch.example/models/grid",
     }
     assert all(row.delivered and row.finished_at == now for row in outbox(sessions))
     assert deliver_all(sessions, sender, lambda: now) == 0
@@ -301,6 +334,7 @@ from ipaddress import ip_network
 from sqlalchemy.orm import sessionmaker
 from db.session import connect
 from notify.sender import Sender
+from services.alerting import dispatch, incidents
 from services.alerting.deliver import deliver_all
 
 class Doomed(Sender):

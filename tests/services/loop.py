@@ -1,5 +1,6 @@
 """One model whose loop can be driven by hand: its findings, its errors, its rollout."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +12,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.durations import DAY
+from alerts import route
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.rows import Kind
 from core.window import Window
@@ -22,6 +24,7 @@ from db.tables import (
     Model,
     Monitor,
     Rollout,
+    Route,
     Stream,
     Version,
 )
@@ -32,7 +35,7 @@ from monitors.input_fault.input_fault import InputFault, InputFaultDetail
 from notify.signing import new_secret
 from retrain.rollout import Event
 from retrain.templates.segment_lstm import FORMAT
-from services.alerting import alert_transitions
+from services.alerting import alert_transitions, dispatch
 from services.alerting.alert_transitions import Seen
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -65,6 +68,10 @@ class Loop:
                 version.n_bytes, version.manifest = 1, {"format": FORMAT}
             session.add(Stream(model_id=self.model_id, kind=Kind.LABELS))
             champion_pointer.move(session, self.model_id, self.versions["v1"], 0, START)
+            # Observed a day apart: what still fires is not repeated.
+            session.merge(
+                Route(name="all", definition=route.Route(repeat_interval=route.LONGEST))
+            )
             for kind in kinds:
                 monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
 
@@ -110,6 +117,11 @@ class Loop:
         """Let a monitor have found this on the event day that ended at `at`."""
         with unit_of_work(self.sessions) as session:
             self.observe_in(session, name, outcome, at, detail, now)
+        self.dispatch((now or at) + HOUR)
+
+    def dispatch(self, now: datetime) -> None:
+        """Notify the groups of alerts that are due."""
+        dispatch.flush_all(self.sessions, now)
 
     def observe_in(
         self,
@@ -120,7 +132,12 @@ class Loop:
         detail: Detail | None = None,
         now: datetime | None = None,
     ) -> None:
-        finding = Finding(
+        self.observe_all_in(session, {name: self.finding(name, outcome, at, detail)}, at, now)
+
+    def finding(
+        self, name: str, outcome: Outcome, at: datetime, detail: Detail | None = None
+    ) -> Finding:
+        return Finding(
             outcome=outcome,
             value=1.0,
             threshold=0.5,
@@ -128,11 +145,22 @@ class Loop:
             cause=f"{name} is wrong" if outcome is Outcome.BREACH else "",
             detail=detail or Detail(),
         )
-        monitor = session.scalars(
-            select(Monitor).where(Monitor.model_id == self.model_id, Monitor.name == name)
-        ).one()
-        seen = Seen(version="v1", as_of=at)
-        alert_transitions.observe(session, monitor, seen, finding, now or at)
+
+    def observe_all_in(
+        self,
+        session: Session,
+        findings: Mapping[str, Finding],
+        at: datetime,
+        now: datetime | None = None,
+    ) -> None:
+        """Let several monitors have found this in one evaluation."""
+        named = {
+            row.name: row.id
+            for row in session.scalars(select(Monitor).where(Monitor.model_id == self.model_id))
+        }
+        model, seen = session.get_one(Model, self.model_id), Seen(version="v1", as_of=at)
+        found = {named[name]: finding for name, finding in findings.items()}
+        alert_transitions.observe_all(session, model, seen, found, now or at)
 
     def break_input(self, at: datetime) -> None:
         self.observe("input_fault", Outcome.BREACH, at, InputFaultDetail(faults=(FAULT,)))

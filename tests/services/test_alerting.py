@@ -8,7 +8,7 @@ from alerts.state import Flip, Phase, Reason
 from core.durations import DAY
 from db.queries.read import false_alarm_rates
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Delivery, FlipRow, Model, Monitor
+from db.tables import Alert, Delivery, FlipRow, Incident, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from monitors.input_fault.input_fault import InputFaultDetail
@@ -52,7 +52,7 @@ def test_an_alert_that_resolves_notifies_those_who_were_notified_of_its_firing(
     assert flips(loop) == [(Flip.FIRED, False), (Flip.RESOLVED, False)]
     deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
     assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"]
-    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
+    assert {row.flip_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> None:
@@ -64,21 +64,21 @@ def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> Non
         loop.observe("accuracy", outcome, START + day * DAY)
     deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
     assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"] * 2
-    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
+    assert {row.flip_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> None:
     def crash() -> None:
         with unit_of_work(loop.sessions) as session:
             loop.observe_in(session, "accuracy", Outcome.BREACH, START + 2 * DAY)
-            assert (session.query(FlipRow).count(), session.query(Delivery).count()) == (1, 1)
+            assert (session.query(FlipRow).count(), session.query(Incident).count()) == (1, 1)
             raise RuntimeError
 
     loop.observe("accuracy", Outcome.BREACH, START + DAY)
     with pytest.raises(RuntimeError):
         crash()
     assert loop.all(FlipRow) == []
-    assert loop.all(Delivery) == []
+    assert loop.all(Incident) == []
     [alert] = loop.all(Alert)
     assert (alert.phase, alert.streak) == (Phase.PENDING, 1)
 
@@ -151,6 +151,7 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     with unit_of_work(loop.sessions) as session:
         model = session.get_one(Model, loop.model_id)
         alert_transitions.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
+    loop.dispatch(START + 4 * DAY)
     monitors = {row.id: row.name for row in loop.all(Monitor)}
     phases = {monitors[row.monitor_id]: row.phase for row in loop.all(Alert)}
     quiet = Phase.QUIET

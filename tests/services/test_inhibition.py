@@ -11,14 +11,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
-from core.durations import DAY
+from core.durations import DAY, HOUR
 from core.window import Window
 from db.session import unit_of_work
-from db.tables import Alert, Channel, Delivery, FlipRow, Monitor
+from db.tables import (
+    Alert,
+    Channel,
+    Delivery,
+    FlipRow,
+    GroupMember,
+    Incident,
+    Monitor,
+    NotifiedIncident,
+)
 from db.tables import Finding as FindingRow
 from monitors.data_quality.flaws import DataQualityDetail, Fact, Flaw
 from monitors.finding import Finding, Outcome
 from monitors.input_fault.input_fault import InputFaultDetail
+from services.alerting import dispatch
 from services.evaluation import backtest, episodes
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -47,6 +57,7 @@ def follow(loop: Loop, kind: str, faults: str, outcomes: str) -> list[tuple[int,
 def evaluate(loop: Loop, kind: str, at: datetime, is_broken: bool, outcome: str) -> None:
     with unit_of_work(loop.sessions) as session:
         evaluate_in(session, loop, kind, at, is_broken, outcome)
+    loop.dispatch(at + HOUR)
 
 
 def evaluate_in(
@@ -54,9 +65,12 @@ def evaluate_in(
 ) -> None:
     of_input = Outcome.BREACH if is_broken else Outcome.OK
     known = InputFaultDetail(faults=(FAULT,) if is_broken else ())
-    loop.observe_in(session, "input_fault", of_input, at, known)
     found, detail = _found(outcome)
-    loop.observe_in(session, kind, found, at, detail)
+    findings = {
+        "input_fault": loop.finding("input_fault", of_input, at, known),
+        kind: loop.finding(kind, found, at, detail),
+    }
+    loop.observe_all_in(session, findings, at)
 
 
 def _found(outcome: str) -> tuple[Outcome, DataQualityDetail]:
@@ -163,11 +177,12 @@ def test_a_late_notification_states_since_when_and_why_now(
     [late] = [row for row in loop.all(Delivery) if b'"accuracy"' in row.body]
     body = json.loads(late.body)
     fired = next(row for row in loop.all(FlipRow) if row.at == START + 2 * DAY)
-    assert body["timestamp"] == (START + 5 * DAY).isoformat().replace("+00:00", "Z")
+    notified_at = START + 5 * DAY + HOUR
+    assert body["timestamp"] == notified_at.isoformat().replace("+00:00", "Z")
     assert body["data"]["since"] == fired.at.isoformat().replace("+00:00", "Z")
     assert body["data"]["cause"] == "accuracy is wrong"
     assert not fired.inhibited
-    assert (fired.recorded_at, fired.notified_at) == (START + 2 * DAY, START + 5 * DAY)
+    assert (fired.recorded_at, fired.notified_at) == (START + 2 * DAY, notified_at)
 
 
 def test_what_inhibits_an_alert_is_shown_while_it_lasts(
@@ -182,7 +197,7 @@ def test_what_inhibits_an_alert_is_shown_while_it_lasts(
                 for a in alerts.alerts(session, None).alarms
                 if a.monitor_status.kind == "accuracy"
             ]
-            [row] = [a for a in lists.alerts(session, None) if a.kind == "accuracy"]
+            [row] = [a for a in lists.alerts(session, None, START) if a.kind == "accuracy"]
             [change] = [
                 t for t in alerts.alert_changes(session, None, 9) if t.monitor == "accuracy"
             ]
@@ -213,6 +228,12 @@ def test_an_input_fault_monitor_that_is_gone_inhibits_nothing(
 def _delete(session: Session, loop: Loop) -> None:
     [monitor] = session.query(Monitor).filter_by(kind="input_fault").all()
     alert = session.query(Alert).filter_by(monitor_id=monitor.id).one()
+    incidents = session.query(Incident).filter_by(alert_id=alert.id)
+    for table in (NotifiedIncident, GroupMember):
+        session.query(table).filter(
+            table.incident_id.in_([one.id for one in incidents])
+        ).delete()
+    incidents.delete()
     session.query(FlipRow).filter_by(alert_id=alert.id).delete()
     session.query(FindingRow).filter_by(monitor_id=monitor.id).delete()
     session.delete(alert)
@@ -273,6 +294,7 @@ def test_no_notification_is_lost_or_sent_twice(
     with unit_of_work(sessions) as session:
         for day, (fault, outcome) in enumerate(days, start=1):
             evaluate_in(session, loop, kind, START + day * DAY, fault == "#", outcome)
+            dispatch.flush_due(session, START + day * DAY + HOUR)
             phase, sent = _now(session, loop, kind)
             assert sent == (["firing", "resolved"] * len(sent))[: len(sent)]
             if phase is not Phase.FIRING:
@@ -290,7 +312,8 @@ def _now(session: Session, loop: Loop, kind: str) -> tuple[Phase, list[str]]:
     ).one()
     types = session.scalars(
         select(Delivery.type)
-        .where(Delivery.subject == f"alert:{alert.id}")
+        .join(FlipRow, FlipRow.id == Delivery.flip_id)
+        .where(FlipRow.alert_id == alert.id)
         .order_by(Delivery.seq)
     )
     return alert.phase, [one.rpartition(".")[2] for one in types]

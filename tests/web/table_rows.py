@@ -170,6 +170,7 @@ def a_delivery(
         Delivery(
             channel_id=channel.id,
             cause_id=cause_id,
+            flip_id=cause_id,
             subject="alert",
             type=kind,
             body=b"{}",

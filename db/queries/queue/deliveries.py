@@ -14,13 +14,10 @@ from alerts.state import Flip
 from db.queries.queue import leases
 from db.queries.queue.leases import is_due
 from db.tables import (
-    Alert,
     Channel,
     Delivery,
-    Finding,
     FlipRow,
     Model,
-    Monitor,
     PlatformAlert,
     Rollout,
     RolloutEvent,
@@ -64,54 +61,44 @@ class Claim:
     config: Mapping[str, Any]
 
 
-def add_for_flip(
-    session: Session, flip: FlipRow, now: datetime, breach: Finding | None = None
-) -> None:
-    """Notify that an alert fired or was resolved, in the transaction that decides it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMessage:
+    """A notification of a group of alerts.
 
-    It fires to every channel that wants its severity. It is resolved to those
-    that were notified that it fires, whatever they want by now.
-
-    Parameters
+    Attributes
     ----------
-    session
-        The open transaction.
-    flip
-        What happened; its time is the notification's `since`.
-    now
-        Wall time.
-    breach
-        The newest finding in breach. It differs from the flip's finding where the
-        alert was inhibited when it fired; the notification then carries its cause.
+    channel
+        Who is notified.
+    cause_id
+        Of one flush of the group: a channel is notified of it once.
+    subject
+        Messages about it leave in order.
+    flip_id
+        Of its first alert.
     """
-    alert = session.get_one(Alert, flip.alert_id)
-    monitor = session.get_one(Monitor, alert.monitor_id)
-    model = session.get_one(Model, flip.model_id)
-    finding = breach
-    if finding is None and flip.finding_id is not None:
-        finding = session.get(Finding, flip.finding_id)
-    if flip.flip is Flip.FIRED:
-        kind, channels = Type.ALERT_FIRING, wanting(session, alert.severity)
-    else:
-        fired = last_fired(session, alert.id)
-        channels = [] if fired is None else _notified_of(session, fired.id)
-        kind = Type.ALERT_RESOLVED
-    content = {
-        "model": model.name,
-        "monitor": monitor.name,
-        "kind": monitor.kind,
-        "severity": alert.severity,
-        "cause": breach.cause if breach is not None else flip.cause,
-        "reason": flip.reason.value,
-        "version": alert.version,
-        "value": finding and finding.value,
-        "threshold": finding and finding.threshold,
-        "since": moment(flip.at),
-        "runbook_url": model.runbook_url or None,
-        "finding_url": finding and f"/findings/{finding.id}",
-    }
-    body = compose(kind, now, f"/models/{model.name}", content)
-    _add(session, channels, _Message(kind, f"alert:{alert.id}", flip.id, body), now)
+
+    channel: Channel
+    cause_id: UUID
+    subject: str
+    flip_id: UUID | None
+    type: Type
+    body: bytes
+
+
+def add_for_group(session: Session, message: GroupMessage, now: datetime) -> None:
+    """Add the notification of a group to the outbox, in the transaction of its flush."""
+    session.add(
+        Delivery(
+            channel_id=message.channel.id,
+            cause_id=message.cause_id,
+            flip_id=message.flip_id,
+            subject=message.subject,
+            type=message.type.value,
+            body=message.body,
+            created_at=now,
+            not_before=now,
+        )
+    )
 
 
 def add_for_rollout_event(session: Session, event: RolloutEvent, now: datetime) -> None:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, update
+from sqlalchemy import ColumnElement, SQLColumnExpression, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from alerts.state import Flip
-from db.tables import Alert, Finding, FlipRow, Model
+from alerts.state import Flip, Verdict
+from db.tables import Alert, Finding, FlipRow, Incident, Model
 from monitors.finding import Outcome
 
 _COUNTED_UNTIL = func.coalesce(Alert.counted_until, datetime(1970, 1, 1, tzinfo=UTC))
@@ -30,8 +30,8 @@ def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]
         Or rows with their `id`, `monitor_id`, `model_id`, `n_alarms` and `n_evaluated`; one
         of each monitor.
 
-    Days of history that was brought in, days without a verdict, and alarms
-    that a broken input explains, are left out.
+    Days of history that was brought in, days without an outcome, alarms that another one
+    explains, and alarms that were judged real or an expected change, are left out.
 
     Returns
     -------
@@ -96,6 +96,10 @@ def _counts(
             Alert.model_id.in_(model_ids),
             FlipRow.flip == Flip.FIRED,
             FlipRow.inhibited.is_(False),
+            ~exists().where(
+                Incident.fired_id == FlipRow.id,
+                Incident.verdict.in_([Verdict.REAL, Verdict.EXPECTED_CHANGE]),
+            ),
             _is_live(FlipRow.at),
             is_counted(FlipRow.at),
         )

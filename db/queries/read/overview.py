@@ -229,7 +229,7 @@ def deliveries(
     return session.execute(
         select(Delivery, Channel.name, Model.name)
         .join(Channel, Channel.id == Delivery.channel_id)
-        .outerjoin(FlipRow, FlipRow.id == Delivery.cause_id)
+        .outerjoin(FlipRow, FlipRow.id == Delivery.flip_id)
         .outerjoin(RolloutEvent, RolloutEvent.id == Delivery.cause_id)
         .outerjoin(Rollout, Rollout.id == RolloutEvent.rollout_id)
         .outerjoin(PlatformAlert, of_platform)

@@ -27,6 +27,7 @@ def show(detail: SilenceDetail, _: float | None) -> list[View]:
 
 KIND = MonitorKind(
     name="silence",
+    means_missing_data=True,
     question="Do predictions still arrive?",
     params=SilenceParams,
     detail=SilenceDetail,

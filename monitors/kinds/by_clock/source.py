@@ -16,6 +16,7 @@ def evaluate(params: SourceParams, inputs: Inputs) -> Finding:
 
 KIND = MonitorKind(
     name="source",
+    means_missing_data=True,
     question="Do the sources give new rows in the mapped columns?",
     params=SourceParams,
     detail=SourceDetail,
