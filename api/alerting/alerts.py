@@ -45,9 +45,9 @@ class Note(Body):
 
 
 class SilenceUntil(Note):
-    """Until when an alert is silenced, and why."""
+    """Until when an alert is silenced, by default until it is resolved; and why."""
 
-    until: Moment
+    until: Moment | None = None
 
 
 class VerdictBody(Note):
@@ -68,7 +68,7 @@ def acknowledge(alert_id: UUID, body: Note, act: ActDep) -> lists.IncidentPast:
 
 @router.post("/alerts/{alert_id}/silence", status_code=201)
 def silence_alert(alert_id: UUID, body: SilenceUntil, act: ActDep) -> silences.SilenceNow:
-    """Silence one alert until a moment."""
+    """Silence one alert until a moment, or until it is resolved."""
     alert, person = _alert(alert_id, body, act)
     row = responses.silence_alert(act.session, alert, body.until, person)
     act.record("alert.silence", str(alert_id), {"silence": str(row.id), "note": body.note})

@@ -109,12 +109,16 @@ class Route(Base):
 
 
 class Silence(Base):
-    """A silence; `name` is that in the configuration, if any. None is ever deleted."""
+    """A silence; `name` is that in the configuration, if any. None is ever deleted.
+
+    One with an `incident_id` ends when that incident does.
+    """
 
     __tablename__ = "silence"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str | None] = mapped_column(unique=True)
+    incident_id: Mapped[UUID | None]
     ends_at: Mapped[datetime] = mapped_column(index=True)
     definition: Mapped[silence.Silence] = mapped_column(Typed(silence.Silence))
     updated_at: Mapped[datetime]

@@ -19,7 +19,7 @@ from db.queries.queue import deliveries
 from db.tables import Alert, AlertGroup, FlipRow, GroupMember, Incident, Model, Monitor
 from monitors import registry
 from monitors.finding import Severity
-from services.alerting import inhibition, routes
+from services.alerting import inhibition, routes, silences
 
 
 def open_of(session: Session, alert_id: UUID) -> Incident | None:
@@ -87,6 +87,7 @@ def end(session: Session, incident: Incident, flip: FlipRow, now: datetime) -> N
     """End an incident; the next flush of its groups notifies who was notified of it."""
     incident.resolved_at, incident.ended_id = now, flip.id
     _touch(session, [incident], now, page=False)
+    silences.expire_with(session, incident.id, now)
 
 
 def refresh_inhibition(session: Session, model_id: UUID, now: datetime) -> None:

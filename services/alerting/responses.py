@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from alerts import silence
 from alerts.labels import Matcher
+from alerts.route import LONGEST
 from alerts.state import Verdict
 from core.errors import Conflict, NotFound
 from db.queries.read import false_alarm_rates
@@ -87,25 +88,32 @@ def judge(
     return incident
 
 
-def silence_alert(session: Session, alert: Alert, until: datetime, by: Person) -> Silence:
-    """Silence one alert until a moment; others of its model are notified.
+def silence_alert(
+    session: Session, alert: Alert, until: datetime | None, by: Person
+) -> Silence:
+    """Silence one alert until a moment, or until it is resolved; others are notified.
 
     Raises
     ------
     Conflict
-        If the alert has never fired.
+        If the alert has never fired, or does not fire and no moment is given.
     Unprocessable
         If the moment is in the past.
     """
     incident = incidents.newest(session, alert.id)
     if incident is None:
         raise Conflict(f"alert {alert.id} has never fired")
+    if until is None and incident.resolved_at is not None:
+        raise Conflict(f"alert {alert.id} does not fire: state until when it is silenced")
+    end = by.now + LONGEST if until is None else until
     matchers = tuple(Matcher(name=name, value=incident.labels[name]) for name in _IDENTITY)
     definition = silence.Silence(
         matchers=matchers,
-        starts_at=min(by.now, until),
-        ends_at=until,
+        starts_at=min(by.now, end),
+        ends_at=end,
         author=by.name,
         comment=by.note,
     )
-    return silences.put(session, definition, by.now)
+    row = silences.put(session, definition, by.now)
+    row.incident_id = incident.id if until is None else None
+    return row

@@ -126,6 +126,14 @@ def expire(session: Session, row: Silence, now: datetime) -> None:
     routes.flush_soon(session, now)
 
 
+def expire_with(session: Session, incident_id: UUID, now: datetime) -> None:
+    """End the silences that last until an incident is resolved."""
+    for row in session.scalars(
+        select(Silence).where(Silence.incident_id == incident_id, Silence.ends_at > now)
+    ):
+        expire(session, row, now)
+
+
 def muting(rows: Collection[Silence], labels: Labels, at: datetime) -> list[Silence]:
     """Return the silences that mute an alert at a moment."""
     return [row for row in rows if row.definition.mutes_until(labels, at) is not None]

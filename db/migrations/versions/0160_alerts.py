@@ -65,6 +65,7 @@ def _create_tables() -> None:
         "silence",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(), nullable=True),
+        sa.Column("incident_id", sa.Uuid(), nullable=True),
         sa.Column("ends_at", UtcDateTime(), nullable=False),
         sa.Column("definition", sa.JSON(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),

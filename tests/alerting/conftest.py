@@ -1,0 +1,3 @@
+from tests.notify.conftest import receiver, sender
+
+__all__ = ["receiver", "sender"]
