@@ -31,7 +31,7 @@ class Member:
     muted_until
         Until when it is silenced, or now where it is inhibited. Of one that is resolved: it
         was when it ended. None: it is not muted.
-    told_at
+    notified_at
         When the first channel was notified of it.
     """
 
@@ -41,11 +41,11 @@ class Member:
     is_firing: bool = True
     muted_until: datetime | None = None
     is_acknowledged: bool = False
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Known:
     """What one channel was notified of in one group.
 
     Attributes
@@ -110,7 +110,7 @@ class Flush:
 
 def flush(
     members: Sequence[Member],
-    told: Mapping[str, Told],
+    known: Mapping[str, Known],
     receiver: Receiver,
     targets: Iterable[Target],
     now: datetime,
@@ -124,8 +124,8 @@ def flush(
     ----------
     members
         The incidents of the group.
-    told
-        By name of the channel: what it knows.
+    known
+        By name of the channel: what it was notified of.
     receiver
         Of the route of the group.
     targets
@@ -135,9 +135,9 @@ def flush(
     """
     notices = []
     for target in targets:
-        known = told.get(target.name, Told())
-        due = [one for one in members if _concerns(one, known, receiver, target, now)]
-        notice = _notice(target.name, due, known, receiver.timers.repeat_interval, now)
+        before = known.get(target.name, Known())
+        due = [one for one in members if _concerns(one, before, receiver, target, now)]
+        notice = _notice(target.name, due, before, receiver.timers.repeat_interval, now)
         notices += [notice] if notice is not None else []
     firing = [one for one in members if one.is_firing]
     return Flush(
@@ -148,7 +148,7 @@ def flush(
 
 
 def decide(
-    told: Told,
+    known: Known,
     firing: frozenset[UUID],
     resolved: frozenset[UUID],
     ended: frozenset[UUID],
@@ -158,7 +158,7 @@ def decide(
 
     Parameters
     ----------
-    told
+    known
         What it was notified of.
     firing, resolved
         The incidents that it may know of, as they are.
@@ -172,23 +172,23 @@ def decide(
     >>> from datetime import UTC
     >>> from uuid import uuid4
     >>> a, none, noon = frozenset([uuid4()]), frozenset(), datetime(2026, 1, 1, 12, tzinfo=UTC)
-    >>> str(decide(Told(), a, none, none, noon)), decide(Told(), none, a, none, noon)
+    >>> str(decide(Known(), a, none, none, noon)), decide(Known(), none, a, none, noon)
     ('first', None)
-    >>> str(decide(Told(firing=a, at=noon), none, a, none, noon))
+    >>> str(decide(Known(firing=a, at=noon), none, a, none, noon))
     'all_resolved'
     """
-    if told.at is None:
+    if known.at is None:
         if firing:
             return Notified.FIRST
-    elif not firing <= told.firing:
-        return Notified.NEW_ALERTS if told.firing else Notified.FIRST
-    elif not firing and told.firing:
+    elif not firing <= known.firing:
+        return Notified.NEW_ALERTS if known.firing else Notified.FIRST
+    elif not firing and known.firing:
         return Notified.ALL_RESOLVED
-    elif not resolved <= told.resolved:
+    elif not resolved <= known.resolved:
         return Notified.NEW_RESOLVED
     if ended:
         return Notified.ENDED
-    is_old = told.at is not None and told.at < repeat_after
+    is_old = known.at is not None and known.at < repeat_after
     return Notified.REPEAT if is_old and firing else None
 
 
@@ -217,12 +217,12 @@ def next_flush(
 
 
 def _concerns(
-    member: Member, told: Told, receiver: Receiver, target: Target, now: datetime
+    member: Member, known: Known, receiver: Receiver, target: Target, now: datetime
 ) -> bool:
     """Return whether a channel is, or was, to be notified of an incident."""
-    if member.id in told.firing or member.id in told.resolved:
+    if member.id in known.firing or member.id in known.resolved:
         return True
-    if member.id in told.elsewhere or member.severity not in target.severities:
+    if member.id in known.elsewhere or member.severity not in target.severities:
         return False
     if receiver.channels is None or target.name in receiver.channels:
         return True
@@ -233,28 +233,30 @@ def _concerns(
 def _escalates_at(member: Member, receiver: Receiver) -> datetime | None:
     """Return when further channels are notified of an alert that nobody acknowledges."""
     is_open = member.is_firing and not member.is_acknowledged and member.muted_until is None
-    if receiver.escalate_after is None or member.told_at is None or not is_open:
+    if receiver.escalate_after is None or member.notified_at is None or not is_open:
         return None
-    return member.told_at + receiver.escalate_after
+    return member.notified_at + receiver.escalate_after
 
 
 def _notice(
-    channel: str, members: Sequence[Member], told: Told, repeat: timedelta, now: datetime
+    channel: str, members: Sequence[Member], known: Known, repeat: timedelta, now: datetime
 ) -> Notice | None:
-    known = told.firing | told.resolved
+    notified = known.firing | known.resolved
     # A mute neither resolves an alert that was notified nor notifies another one.
     firing = [
-        one for one in members if one.is_firing and (one.muted_until is None or one.id in known)
+        one
+        for one in members
+        if one.is_firing and (one.muted_until is None or one.id in notified)
     ]
-    resolved = [one for one in members if not one.is_firing and one.id in known]
+    resolved = [one for one in members if not one.is_firing and one.id in notified]
     ended = [
         one
         for one in members
-        if not one.is_firing and one.muted_until is None and one.told_at is None
+        if not one.is_firing and one.muted_until is None and one.notified_at is None
     ]
     audible = [one for one in firing if one.muted_until is None]
     why = decide(
-        told,
+        known,
         frozenset(one.id for one in firing),
         frozenset(one.id for one in resolved),
         frozenset(one.id for one in ended),
@@ -264,7 +266,7 @@ def _notice(
         return None
     if why is Notified.REPEAT and all(one.is_acknowledged for one in audible):
         return None
-    new = [one for one in resolved if one.id not in told.resolved]
+    new = [one for one in resolved if one.id not in known.resolved]
     return Notice(
         channel=channel,
         why=why,
@@ -283,9 +285,9 @@ def _next(firing: Sequence[Member], receiver: Receiver, now: datetime) -> Iterab
         yield now + receiver.timers.group_interval
         if member.muted_until is not None and member.muted_until > now:
             yield member.muted_until
-        # Of one that is notified by this very flush, `told_at` is now.
-        told = member.told_at if member.told_at is not None else now
+        # Of one that is notified by this very flush, `notified_at` is now.
+        since = member.notified_at if member.notified_at is not None else now
         if receiver.escalate_after is not None and not member.is_acknowledged:
-            at = told + receiver.escalate_after
+            at = since + receiver.escalate_after
             if at > now:
                 yield at

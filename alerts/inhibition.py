@@ -14,7 +14,7 @@ class FiringAlert:
     Attributes
     ----------
     means_missing_data
-        No data arrives: nothing can be said of the model.
+        No data arrives: nothing is known of the model.
     needs_data
         It is about the data and the predictions of the model.
     broken

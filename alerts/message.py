@@ -85,7 +85,7 @@ def compose_group(
         }
         for alert in alerts
     ]
-    content = {**alerts[0], "group_key": key, "notified": why, "alerts": short}
+    content = {**alerts[0], "group_key": key, "notification_reason": why, "alerts": short}
     page = content.pop("url")
     return compose(kind, at, page, content)
 

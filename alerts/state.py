@@ -24,7 +24,7 @@ class Flip(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person judged an alert to have been."""
+    """Verdict of a person on what an alert was."""
 
     REAL = "real"
     FALSE_ALARM = "false_alarm"

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.alerting import alerts, channels, evaluations, findings
+from api.alerting import alerts, channels, evaluations, findings, routes, silences
 from api.configuration import routes as configuration
 from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
 from api.models import (
@@ -56,7 +56,9 @@ ROUTERS = (
     monitors,
     plugins,
     rollouts,
+    routes,
     segments,
+    silences,
     skew,
     sources,
     streams,

@@ -210,7 +210,7 @@ class MonitorKind(Generic[P, D]):
     broken
         The inputs with an open fault in a finding's detail: it inhibits other alerts.
     means_missing_data
-        Its alert says that no data arrives: it inhibits those of kinds that need data.
+        Its alert means that no data arrives: it inhibits those of kinds that need data.
     state
         The part of a finding's detail that the next evaluation reads.
     needs_segments

@@ -76,10 +76,10 @@ def silence_alert(alert_id: UUID, body: SilenceUntil, act: ActDep) -> silences.S
 
 
 @router.post("/alerts/{alert_id}/verdict")
-def judge(alert_id: UUID, body: VerdictBody, act: ActDep) -> lists.IncidentPast:
-    """Judge what an alert was; its false alarms are counted. This resolves nothing."""
+def give_verdict(alert_id: UUID, body: VerdictBody, act: ActDep) -> lists.IncidentPast:
+    """Give a verdict on what an alert was; this resolves nothing."""
     alert, person = _alert(alert_id, body, act)
-    incident = responses.judge(act.session, alert, body.verdict, person, body.incident)
+    incident = responses.give_verdict(act.session, alert, body.verdict, person, body.incident)
     detail = {"verdict": body.verdict, "incident": str(incident.id), "note": body.note}
     act.record("alert.verdict", str(alert_id), detail)
     return lists.incident(incident)

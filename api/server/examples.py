@@ -85,7 +85,7 @@ BODIES: dict[str, Any] = {
     },
     "acknowledge": {"note": "looking into it"},
     "silence_alert": {"until": "2126-06-01T06:00:00Z", "note": "known"},
-    "judge": {"verdict": "false_alarm", "note": "a holiday"},
+    "give_verdict": {"verdict": "false_alarm", "note": "a holiday"},
     "put_configuration": {
         "configuration": {
             "channels": {"on-call": {"config": {"url": "https://hooks.example.com/seqwatch"}}},

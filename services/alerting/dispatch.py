@@ -16,7 +16,7 @@ from sqlalchemy import CursorResult, Select, delete, exists, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts import route
-from alerts.dispatch import Flush, Member, Notice, Target, Told, flush
+from alerts.dispatch import Flush, Known, Member, Notice, Target, flush
 from alerts.message import MOST_ALERTS, Type, compose_group
 from alerts.route import VERSION
 from db.queries import publication
@@ -82,7 +82,7 @@ def flush_group(session: Session, group_id: UUID, number: int, now: datetime) ->
     # decide
     decided = flush(
         loaded.members,
-        loaded.told,
+        loaded.known,
         loaded.receiver,
         [
             Target(name=name, severities=frozenset(channel.severities))
@@ -105,7 +105,7 @@ class _Loaded:
     group: AlertGroup
     incidents: dict[UUID, Incident]
     members: list[Member]
-    told: dict[str, Told]
+    known: dict[str, Known]
     receiver: route.Receiver
     channels: dict[str, Channel]
 
@@ -133,7 +133,7 @@ def _load(session: Session, group_id: UUID, now: datetime) -> _Loaded:
             _member(incident, number, muting, now)
             for number, incident in enumerate(incidents.values())
         ],
-        told=_told(session, group_id, incidents, channels),
+        known=_known(session, group_id, incidents, channels),
         receiver=receivers.get(group.route, route.ROOT),
         channels=channels,
     )
@@ -154,16 +154,16 @@ def _member(
         is_firing=incident.resolved_at is None,
         muted_until=until,
         is_acknowledged=incident.acknowledged_at is not None,
-        told_at=incident.notified_at,
+        notified_at=incident.notified_at,
     )
 
 
-def _told(
+def _known(
     session: Session,
     group_id: UUID,
     incident_ids: Iterable[UUID],
     channels: dict[str, Channel],
-) -> dict[str, Told]:
+) -> dict[str, Known]:
     names = {channel.id: name for name, channel in channels.items()}
     rows = defaultdict[str, list[NotifiedIncident]](list)
     for row in session.scalars(
@@ -176,7 +176,7 @@ def _told(
     found = {}
     for name, known in rows.items():
         ours = [row for row in known if row.group_id == group_id]
-        found[name] = Told(
+        found[name] = Known(
             firing=frozenset(row.incident_id for row in ours if row.resolved_at is None),
             resolved=frozenset(row.incident_id for row in ours if row.resolved_at is not None),
             elsewhere=frozenset(row.incident_id for row in known if row.group_id != group_id),

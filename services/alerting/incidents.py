@@ -85,8 +85,8 @@ def begin(
 
 def end(session: Session, incident: Incident, flip: FlipRow, now: datetime) -> None:
     """End an incident; the next flush of its groups notifies who was notified of it."""
-    incident.resolved_at, incident.ended_id = now, flip.id
     _touch(session, [incident], now, page=False)
+    incident.resolved_at, incident.ended_id = now, flip.id
     silences.expire_with(session, incident.id, now)
 
 
@@ -122,19 +122,22 @@ def refresh_inhibition(session: Session, model_id: UUID, now: datetime) -> None:
         before, after = incident.inhibited_by, by_incident[incident.id]
         if before == after:
             continue
+        if after is None:
+            _touch(session, [incident], now, page=incident.severity == Severity.PAGE)
         incident.inhibited_by = alert.inhibited_by = after
         fired = session.get(FlipRow, incident.fired_id) if incident.fired_id else None
         if fired is not None and incident.notified_at is None:
             fired.inhibited = after is not None
             publication.wait(fired)
-        if after is None:
-            _touch(session, [incident], now, page=incident.severity == Severity.PAGE)
 
 
 def _touch(
     session: Session, incidents: Iterable[Incident], now: datetime, *, page: bool
 ) -> None:
-    """Make the groups of some incidents due as a change of them asks for."""
+    """Make the groups of some incidents due as a change of them asks for.
+
+    Before the incidents are written: a flush, too, locks the group first.
+    """
     ids = [one.id for one in incidents]
     groups = session.scalars(
         select(AlertGroup)

@@ -1,4 +1,4 @@
-"""What people do about an alert: acknowledge it, silence it, judge what it was."""
+"""What people do about an alert: acknowledge it, silence it, give a verdict."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,7 +54,7 @@ def acknowledge(session: Session, alert: Alert, by: Person) -> Incident:
     return incident
 
 
-def judge(
+def give_verdict(
     session: Session, alert: Alert, verdict: Verdict, by: Person, incident_id: UUID | None
 ) -> Incident:
     """Note what an incident was; this neither resolves nor silences anything.
@@ -68,7 +68,7 @@ def judge(
     verdict
         What it was; one that was given before is replaced.
     by
-        Who judges.
+        Who gives it.
     incident_id
         Of that alert; None: the newest.
 

@@ -154,9 +154,9 @@ def test_32_a_repeat_comes_once_an_interval_until_somebody_acknowledges(
 ) -> None:
     alerting.breach()
     alerting.wait(4 * HOUR - MINUTE)
-    assert [one["notified"] for one in alerting.messages()] == ["first"]
+    assert [one["notification_reason"] for one in alerting.messages()] == ["first"]
     alerting.wait(20 * MINUTE)
-    assert [one["notified"] for one in alerting.messages()] == ["first", "repeat"]
+    assert [one["notification_reason"] for one in alerting.messages()] == ["first", "repeat"]
     alerting.acknowledge()
     alerting.wait(5 * HOUR)
     assert len(alerting.messages()) == 2
@@ -208,7 +208,7 @@ def test_what_fired_and_ended_between_two_flushes_is_notified_once(alerting: Ale
     alerting.breach()
     alerting.ok()
     alerting.wait()
-    assert [one["notified"] for one in alerting.messages()] == ["ended"]
+    assert [one["notification_reason"] for one in alerting.messages()] == ["ended"]
     assert alerting.sent() == ["resolved"]
 
 

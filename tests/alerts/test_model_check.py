@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from alerts.dispatch import Member, Notice, Notified, Target, Told, flush, next_flush
+from alerts.dispatch import Known, Member, Notice, Notified, Target, flush, next_flush
 from alerts.inhibition import FiringAlert, inhibitor
 from alerts.route import Receiver, Timers
 from alerts.state import AlertRule, AlertState, Flip, Phase, corrected, step
@@ -51,8 +51,8 @@ class Incident:
     is_inhibited: bool = False
     was_muted: bool = False
     is_acknowledged: bool = False
-    told_at: int | None = None
-    told: frozenset[tuple[str, str]] = frozenset()  # channel; firing or resolved
+    notified_at: int | None = None
+    known: frozenset[tuple[str, str]] = frozenset()  # channel; firing or resolved
 
 
 QUIET = AlertState()
@@ -132,23 +132,25 @@ def members(world: World) -> list[Member]:
             is_firing=one.is_firing,
             muted_until=NOW if world.is_muted(one) else None,
             is_acknowledged=one.is_acknowledged,
-            told_at=moment(one.told_at),
+            notified_at=moment(one.notified_at),
         )
         for number, one in enumerate(world.incidents)
     ]
 
 
-def told(world: World, channel: str) -> Told:
+def known_of(world: World, channel: str) -> Known:
     def ids(what: str) -> frozenset[UUID]:
-        return frozenset(one.id for one in world.incidents if (channel, what) in one.told)
+        return frozenset(one.id for one in world.incidents if (channel, what) in one.known)
 
     at = dict(world.at).get(channel)
-    return Told(firing=ids("firing") - ids("resolved"), resolved=ids("resolved"), at=moment(at))
+    return Known(
+        firing=ids("firing") - ids("resolved"), resolved=ids("resolved"), at=moment(at)
+    )
 
 
 def flushed(world: World) -> World:
     """Flush the group, as `services.alerting.dispatch` does, and check what it sends."""
-    knows = {target.name: told(world, target.name) for target in TARGETS}
+    knows = {target.name: known_of(world, target.name) for target in TARGETS}
     found = flush(members(world), knows, RECEIVER, TARGETS, NOW)
     by_id = {one.id: one for one in world.incidents}
     at = dict(world.at)
@@ -156,17 +158,17 @@ def flushed(world: World) -> World:
         check(world, notice, by_id, knows[notice.channel])
         at[notice.channel] = 0
         for one in (*notice.firing, *notice.resolved):
-            is_new = by_id[one].told_at is None
+            is_new = by_id[one].notified_at is None
             marks = {(notice.channel, "firing")}
             marks |= {(notice.channel, "resolved")} if one in notice.resolved else set()
             by_id[one] = replace(
                 by_id[one],
-                told_at=0 if is_new else by_id[one].told_at,
-                told=by_id[one].told | marks,
+                notified_at=0 if is_new else by_id[one].notified_at,
+                known=by_id[one].known | marks,
             )
     for one in found.done:
-        channels = {channel for channel, what in by_id[one].told if what == "firing"}
-        ends = {channel for channel, what in by_id[one].told if what == "resolved"}
+        channels = {channel for channel, what in by_id[one].known if what == "firing"}
+        ends = {channel for channel, what in by_id[one].known if what == "resolved"}
         assert channels == ends, "who was notified that it fires is notified of its end"
     kept = tuple(one for one in by_id.values() if one.id not in found.done)
     if found.next_at is None:
@@ -177,7 +179,7 @@ def flushed(world: World) -> World:
     return replace(world, incidents=kept, due=due, flushed=0, at=order)
 
 
-def check(world: World, notice: Notice, by_id: dict[UUID, Incident], before: Told) -> None:
+def check(world: World, notice: Notice, by_id: dict[UUID, Incident], before: Known) -> None:
     for one in notice.firing:
         incident = by_id[one]
         assert incident.is_firing
@@ -193,11 +195,11 @@ def check(world: World, notice: Notice, by_id: dict[UUID, Incident], before: Tol
         assert is_first or is_repeat or is_beside, "no double page"
         if notice.channel == "boss" and is_first:
             assert not incident.is_acknowledged
-            assert incident.told_at is not None
+            assert incident.notified_at is not None
     for one in notice.resolved:
         assert not by_id[one].is_firing, "a silence never resolves"
         assert one not in before.resolved, "a resolve is sent once"
-        assert one in before.firing or by_id[one].told_at is None
+        assert one in before.firing or by_id[one].notified_at is None
     assert notice.is_firing is any(
         one.is_firing and (one.id in before.firing or one.id in notice.firing)
         for one in world.incidents
@@ -217,7 +219,8 @@ def passed(world: World) -> World:
         flushed=earlier(world.flushed),
         at=tuple((name, max(at - 1, LONG_AGO)) for name, at in world.at),
         incidents=tuple(
-            replace(one, told_at=None if one.told_at is None else -1) for one in world.incidents
+            replace(one, notified_at=None if one.notified_at is None else -1)
+            for one in world.incidents
         ),
     )
     return flushed(world) if world.due is not None and world.due <= 0 else world
@@ -298,7 +301,7 @@ def test_no_state_loses_a_resolve_or_a_page_or_sends_one_twice(
         still = settled(end).firing
         if firing is not None:
             assert still is not None
-            assert ("on-call", "firing") in still.told, "none is lost to a mute that ended"
+            assert ("on-call", "firing") in still.known, "none is lost to a mute that ended"
             if not still.is_acknowledged:
-                assert ("boss", "firing") in still.told, "it is escalated"
+                assert ("boss", "firing") in still.known, "it is escalated"
     assert n_states > 500

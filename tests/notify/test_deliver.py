@@ -124,7 +124,7 @@ def test_a_flip_reaches_each_channel_that_wants_it(
     assert (content["type"], content["timestamp"]) == ("alert.firing", "2026-01-08T00:00:00Z")
     assert {name: of for name, of in data.items() if name not in alert} == {
         "group_key": '{}:{alertname="input_fault", model="grid", version=""}',
-        "notified": "first",
+        "notification_reason": "first",
         "alerts": [alert],
     }
     assert {name: data[name] for name in alert} == alert

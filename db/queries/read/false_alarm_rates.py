@@ -31,7 +31,7 @@ def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]
         of each monitor.
 
     Days of history that was brought in, days without an outcome, alarms that another one
-    explains, and alarms that were judged real or an expected change, are left out.
+    explains, and alarms with the verdict real or expected change, are left out.
 
     Returns
     -------

@@ -64,7 +64,7 @@ class MonitorStatus:
         Days between two false alarms, as asked for; None where nothing is promised.
     replayed, live
         Alarms over the reference, and since the model is watched: there each
-        counts that nobody has judged real or an expected change. None where none is known.
+        counts without the verdict real or expected change. None where none is known.
     inhibited_by
         The input faults that keep a firing alert from being notified.
     """
