@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from monitors.finding import Severity
+
 _PATHS = ("url", "finding_url")  # entries that hold the path of a page
 LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
 LONGEST_OF_MANY = 300  # of each alert of a group
@@ -62,7 +64,7 @@ def compose(kind: Type, at: datetime, page: str, content: Mapping[str, Any]) -> 
 def compose_group(
     key: str, why: str, at: datetime, alerts: Sequence[Mapping[str, Any]], *, is_firing: bool
 ) -> bytes:
-    """Return the body of the notification of a group: the first alert, and the list of all.
+    """Return the body of the notification of a group: its most pressing alert, and all.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def compose_group(
     at
         When it was decided, in wall time.
     alerts
-        What each is, the most pressing first.
+        What each is, in the order they began.
     is_firing
         Whether any of the group fires.
     """
@@ -85,7 +87,10 @@ def compose_group(
         }
         for alert in alerts
     ]
-    content = {**alerts[0], "group_key": key, "notification_reason": why, "alerts": short}
+    lead = min(
+        alerts, key=lambda one: (one["status"] != "firing", one["severity"] != Severity.PAGE)
+    )
+    content = {**lead, "group_key": key, "notification_reason": why, "alerts": short}
     page = content.pop("url")
     return compose(kind, at, page, content)
 

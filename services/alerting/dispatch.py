@@ -100,7 +100,10 @@ def flush_group(session: Session, group_id: UUID, number: int, now: datetime) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
-    """A group as a flush finds it: its incidents by id, channels and what they know by name."""
+    """A group as a flush finds it.
+
+    Its incidents by id, in the order they began; channels and what they know, by name.
+    """
 
     group: AlertGroup
     incidents: dict[UUID, Incident]
@@ -188,13 +191,8 @@ def _known(
 def _notify(session: Session, loaded: _Loaded, notice: Notice, now: datetime) -> None:
     """Write the deliveries of a notice, and what the channel knows from now on."""
     channel, group = loaded.channels[notice.channel], loaded.group
-    ids = sorted(
-        [*notice.resolved, *notice.firing],
-        key=lambda one: (
-            loaded.incidents[one].resolved_at is not None,
-            loaded.incidents[one].severity != "page",
-        ),
-    )
+    chosen = {*notice.resolved, *notice.firing}
+    ids = [one for one in loaded.incidents if one in chosen]
     labels = {name: value for name, value in group.labels.items() if name != VERSION}
     for part in range(0, len(ids), MOST_ALERTS):
         some = [loaded.incidents[one] for one in ids[part : part + MOST_ALERTS]]

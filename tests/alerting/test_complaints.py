@@ -220,7 +220,7 @@ def test_a_page_of_a_group_waits_no_longer_than_group_wait(alerting: Alerting) -
     assert alerting.sent() == ["firing"]  # group_interval is not over
     alerting.breach()
     alerting.wait(5 * SECOND)
-    assert alerting.sent() == ["firing", "firing", "resolved"]
+    assert alerting.sent() == ["firing", "resolved", "firing"]
 
 
 def test_what_nobody_acknowledges_is_escalated_and_its_end_too(alerting: Alerting) -> None:
@@ -252,7 +252,7 @@ def test_alerts_of_a_model_are_one_notification_where_they_are_grouped_by_it(
     alerting.breach("burn_rate", "input_drift", "mean_shift")
     alerting.wait(5 * SECOND)
     [one] = alerting.messages()
-    assert one["alerts"][0]["kind"] == "burn_rate"
+    assert one["kind"] == "burn_rate"
     assert len(one["alerts"]) == 3
     assert one["group_key"] == '{all}:{model="grid"}'
 

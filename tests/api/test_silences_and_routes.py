@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from core.clock import utcnow
 from core.settings import Settings
+from db.queries.read import false_alarm_rates
 from db.session import read_only, unit_of_work
-from db.tables import Scope
+from db.tables import Alert, Scope
 from services.access.api_keys import create_key
 from tests.alerting.world import Alerting
 
@@ -129,9 +130,6 @@ def test_an_alert_is_acknowledged_silenced_and_gets_a_verdict(
 def test_a_verdict_takes_an_alarm_out_of_the_false_alarms(
     client: TestClient, alerting: Alerting
 ) -> None:
-    from db.queries.read import false_alarm_rates
-    from db.tables import Alert
-
     def counts() -> list[tuple[int, int]]:
         with read_only(alerting.sessions) as session:
             return [*false_alarm_rates.live(session, session.query(Alert)).values()]
@@ -164,10 +162,12 @@ def test_routes_and_silences_are_applied_once_and_pruned(client: TestClient) -> 
     assert made.status_code == 200, made.text
     assert [one["kind"] for one in made.json()["changes"]] == ["Route", "Silence"]
     assert client.put("/v1/configuration", json=body).json()["changes"] == []
-    known = client.get("/v1/configuration").json()
+    known = client.get("/v1/configuration").json()["configuration"]
     assert known["routes"] == document["routes"]
     assert known["silences"] == document["silences"]
-    empty = {"configuration": {"channels": known["channels"]}, "commit": "8c8c94d"}
+    kept = {"on-call": {"url": "http://127.0.0.1/"}}  # with its secret
+    empty = {"configuration": {"channels": kept}, "commit": "8c8c94d"}
     pruned = client.put("/v1/configuration", params={"prune": True}, json=empty)
+    assert pruned.status_code == 200, pruned.text
     removed = [one["action"] for one in pruned.json()["changes"] if one["kind"] != "Model"]
     assert removed == ["removed", "removed"], pruned.text
