@@ -98,7 +98,11 @@ def test_defaults_that_apply_to_no_model_are_named(tmp_path: Path) -> None:
     ("text", "why"),
     [
         pytest.param("[1]", "one.yaml:1: a document must be a mapping", id="a list"),
-        pytest.param("name: x", "kind: must be one of Channel, Model, Defaults", id="no kind"),
+        pytest.param(
+            "name: x",
+            "kind: must be one of Channel, Route, Silence, Model, Defaults",
+            id="no kind",
+        ),
         pytest.param("kind: Modle\nname: x", "did you mean Model?", id="an unknown kind"),
         pytest.param("kind: Model", "name: a text is required", id="no name"),
         pytest.param("kind: Model\nname: 1", "name: a text is required", id="a number as name"),

@@ -14,7 +14,7 @@ from core.durations import DAY, HOUR
 from core.errors import StaleChampion
 from core.window import Window
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Delivery, FlipRow, Model, Monitor, Rollout, Version
+from db.tables import Alert, FlipRow, Incident, Model, Monitor, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import schedule
@@ -116,8 +116,8 @@ def test_errors_above_the_objective_fire_and_ask_in_one_transaction(loop: Loop) 
     assert (flip.at, flip.inhibited) == (day(10), False)
     [rollout] = loop.all(Rollout)
     assert (rollout.flip_id, rollout.onset) == (flip.id, day(0))
-    [page] = loop.all(Delivery)
-    assert page.cause_id == flip.id
+    [incident] = loop.all(Incident)
+    assert (incident.fired_id, incident.severity) == (flip.id, "page")
 
 
 def test_only_days_whose_labels_are_due_are_evaluated_for_accuracy(loop: Loop) -> None:

@@ -21,7 +21,8 @@ VERDICTS = ("real", "false_alarm", "expected_change")
 
 def upgrade() -> None:
     # Servers of the schema before add rows meanwhile, without the new columns.
-    with op.batch_alter_table("alert", schema=None) as batch_op:
+    # Not as it is reflected: SQLite lists the constraints in any order.
+    with op.batch_alter_table("alert", copy_from=_alert_before()) as batch_op:
         batch_op.add_column(
             sa.Column("severity", sa.String(), nullable=False, server_default="ticket")
         )
@@ -39,6 +40,33 @@ def upgrade() -> None:
     op.execute("UPDATE delivery SET flip_id = cause_id WHERE type LIKE 'alert.%'")
     _create_tables()
     _begin_incidents()
+
+
+def _alert_before() -> sa.Table:
+    phases = sa.Enum("quiet", "pending", "firing", name="phase", native_enum=False, length=32)
+    metadata = sa.MetaData()
+    return sa.Table(
+        "alert",
+        metadata,
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("monitor_id", sa.Uuid(), nullable=False),
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("phase", phases, nullable=False),
+        sa.Column("streak", sa.Integer(), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=True),
+        sa.Column("version", sa.String(), nullable=True),
+        sa.Column("cause", sa.String(), nullable=False),
+        sa.Column("inhibited_by", sa.String(), nullable=True),
+        sa.Column("n_alarms", sa.Integer(), nullable=False),
+        sa.Column("n_evaluated", sa.Integer(), nullable=False),
+        sa.Column("counted_until", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_alert_model_id_model"),
+        sa.ForeignKeyConstraint(
+            ["monitor_id"], ["monitor.id"], name="fk_alert_monitor_id_monitor"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_alert"),
+        sa.UniqueConstraint("monitor_id", name="uq_alert_monitor_id"),
+    )
 
 
 def _create_tables() -> None:
