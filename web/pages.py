@@ -15,7 +15,7 @@ from services.read_models.overview.fleet import FleetQuery
 from services.read_models.overview.monitor_status import Health
 from services.read_models.paging import Paging
 from services.read_models.reports import report_status
-from web import charts, findings, journey, lookup, orders, signing
+from web import charts, findings, journey, lookup, orders, runbooks, signing
 from web.forms import BoundedForms
 from web.rendering import FOLDER, PageRoute, Site, Static
 from web.signing import Visit, VisitDep
@@ -39,7 +39,14 @@ def mount(
         lake=settings.lake,
     )
     app.add_middleware(BoundedForms)
-    for each in (signing.router, router, findings.router, lookup.router, orders.router):
+    for each in (
+        signing.router,
+        router,
+        findings.router,
+        runbooks.router,
+        lookup.router,
+        orders.router,
+    ):
         app.include_router(each)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 

@@ -1,15 +1,18 @@
 """Alerts, flips, findings and accuracy over HTTP."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
 
-from api.server.dependencies import ReachDep, ReadDep, ReadModel
+from api.server.dependencies import NowDep, PlatformDep, ReachDep, ReadDep, ReadModel
 from api.server.paging import PagingDep
 from monitors.finding import Outcome
 from services.platform_faults import platform_alerts
 from services.read_models import lists
 from services.read_models.paging import Page
+from services.read_models.runbooks import runbook
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -26,6 +29,19 @@ def read_accuracy(
 def list_alerts(reach: ReachDep, session: ReadDep, paging: PagingDep) -> Page[lists.AlertNow]:
     """List every alert, quiet ones too, by model and monitor."""
     return paging.cut(lists.alerts(session, reach), lambda alert: str(alert.id))
+
+
+@router.get(
+    "/alerts/{alert_id}/runbook",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/markdown": {}}, "description": "Markdown"}},
+)
+def read_runbook(
+    alert_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> PlainTextResponse:
+    """Return the runbook of an alert as Markdown, with the model's values as of now."""
+    found = runbook.write(session, parts.settings.reports, alert_id, reach, now)
+    return PlainTextResponse(found.markdown, media_type="text/markdown")
 
 
 @router.get("/platform-alerts")

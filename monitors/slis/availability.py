@@ -25,4 +25,5 @@ SLI = SliKind(
     params=AvailabilityParams,
     cells=serving.CELLS,
     classify=classify,
+    runbook="failures",
 )

@@ -76,6 +76,8 @@ class SliKind(Generic[P]):
         What is counted.
     objective
         Share of good ones that an SLO asks for by default, in (0, 1).
+    runbook
+        Name of the built-in runbook of its alerts; "" for none.
     """
 
     name: str
@@ -85,6 +87,7 @@ class SliKind(Generic[P]):
     classify: Callable[[P], Ints]
     unit: SliUnit = SliUnit.PREDICTIONS
     objective: float = 0.99
+    runbook: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
