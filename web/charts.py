@@ -11,7 +11,7 @@ from retrain.gate import Gate
 from services.read_models.overview.accuracy import DayError
 from services.read_models.overview.model import ModelPage
 from services.read_models.overview.rollouts import CanaryDay
-from services.read_models.overview.serving import ServingHour
+from services.read_models.overview.serving import ServingPart
 
 Shape = Literal["line", "dashed", "area"]
 Axis = Literal["y", "share"]
@@ -176,7 +176,7 @@ def _stepwise(lines: Sequence[Series]) -> Chart:
     )
 
 
-def latency(hours: Sequence[ServingHour]) -> Chart:
+def latency(hours: Sequence[ServingPart]) -> Chart:
     """Draw the latency of each hour at three quantiles, in milliseconds."""
     quantiles = (
         ("p50", tuple(hour.served.p50 for hour in hours), "one"),
@@ -193,7 +193,7 @@ def latency(hours: Sequence[ServingHour]) -> Chart:
     )
 
 
-def availability(hours: Sequence[ServingHour]) -> Chart:
+def availability(hours: Sequence[ServingPart]) -> Chart:
     """Draw the share of predictions that failed, hour by hour."""
     served = [hour.served for hour in hours]
     failed = tuple(one.n_failed / one.n if one.n else None for one in served)
@@ -201,7 +201,7 @@ def availability(hours: Sequence[ServingHour]) -> Chart:
 
 
 def _hourly(
-    hours: Sequence[ServingHour], lines: Sequence[Series], unit: Literal["", "ms"] = ""
+    hours: Sequence[ServingPart], lines: Sequence[Series], unit: Literal["", "ms"] = ""
 ) -> Chart:
     return Chart(
         x=tuple(hour.start.timestamp() for hour in hours),

@@ -12,9 +12,16 @@ from monitors.finding import Outcome
 from services.platform_faults import platform_alerts
 from services.read_models import lists
 from services.read_models.paging import Page
+from services.read_models.post_mortems import post_mortem
 from services.read_models.runbooks import runbook
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
+
+
+class Markdown(PlainTextResponse):
+    """Text in Markdown."""
+
+    media_type = "text/markdown"
 
 
 @router.get("/models/{model}/accuracy")
@@ -31,17 +38,22 @@ def list_alerts(reach: ReachDep, session: ReadDep, paging: PagingDep) -> Page[li
     return paging.cut(lists.alerts(session, reach), lambda alert: str(alert.id))
 
 
-@router.get(
-    "/alerts/{alert_id}/runbook",
-    response_class=PlainTextResponse,
-    responses={200: {"content": {"text/markdown": {}}, "description": "Markdown"}},
-)
+@router.get("/alerts/{alert_id}/runbook", response_class=Markdown)
 def read_runbook(
     alert_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
-) -> PlainTextResponse:
+) -> Markdown:
     """Return the runbook of an alert as Markdown, with the model's values as of now."""
-    found = runbook.write(session, parts.settings.reports, alert_id, reach, now)
-    return PlainTextResponse(found.markdown, media_type="text/markdown")
+    return Markdown(
+        runbook.write(session, parts.settings.reports, alert_id, reach, now).markdown
+    )
+
+
+@router.get("/flips/{flip_id}/post-mortem", response_class=Markdown)
+def read_post_mortem(
+    flip_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> Markdown:
+    """Return the draft of a post-mortem of an alert that fired, as Markdown."""
+    return Markdown(post_mortem.write(session, parts.settings.reports, flip_id, reach, now))
 
 
 @router.get("/platform-alerts")

@@ -1,12 +1,10 @@
 """Runbooks: one Markdown template per kind of problem, filled with a model's present values."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,12 +14,13 @@ from monitors import registry
 from monitors.finding import Outcome
 from services.models import monitor_config
 from services.read_models.explanations.finding import explain
+from services.read_models.markdown import templates
 from services.read_models.overview import model as model_page
 
 FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("[a-z]*.md")))
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&])")
+_TEMPLATES = templates(FOLDER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,46 +39,6 @@ class Runbook:
     model: str
     monitor: str
     markdown: str
-
-
-def escaped(value: object) -> str:
-    r"""Return a value as text within a line of Markdown.
-
-    Examples
-    --------
-    >>> escaped("a_b <script>")
-    'a\\\\_b \\\\<script\\\\>'
-    >>> escaped(None)
-    'none'
-    >>> escaped(0.123456)
-    '0.1235'
-    """
-    match value:
-        case None:
-            return "none"
-        case float():
-            return f"{value:.4g}".replace("-", "\\-")
-        case datetime():
-            return f"{value:%Y\\-%m\\-%d %H:%M:%S} UTC"
-        case _:
-            return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
-
-
-def _share(part: int, whole: int) -> str:
-    """Return a share in per cent."""
-    return f"{part / whole:.2%}" if whole else "none"
-
-
-_templates = Environment(
-    loader=FileSystemLoader(FOLDER),
-    autoescape=False,  # noqa: S701 - Markdown: `escaped` is applied to each value
-    finalize=escaped,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-_templates.filters["share"] = _share
 
 
 def write(
@@ -125,7 +84,7 @@ def rendered(
     model = session.get_one(Model, alert.model_id)
     newest = _newest_breach(session, monitor)
     page = model_page.model(session, model.name, only)
-    return _templates.get_template(f"{name}.md").render(
+    return _TEMPLATES.get_template(f"{name}.md").render(
         alert=alert,
         monitor=monitor,
         model=page,
