@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from api.server.dependencies import CallerDep, NowDep, PlatformDep, ReadDep
 from db.tables import Scope
 from services.access import api_keys
+from services.read_models.own_health import own_health
 from services.read_models.prometheus import capacity, gauges
 
 router = APIRouter(tags=["metrics"])
@@ -31,6 +32,7 @@ def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -
     api_keys.require(who, Scope.READ)
     installation = CollectorRegistry()
     of_here = capacity(parts.settings, parts.disks, parts.backlog_limit, session, now)
-    installation.register(_Read([*gauges(session, now), *of_here]))
+    in_database = [*gauges(session, now), *own_health(session, now)]
+    installation.register(_Read([*in_database, *of_here]))
     text = generate_latest(REGISTRY) + generate_latest(installation)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
 from alerts.state import Phase
+from core.durations import DAY
 from core.settings import Settings
 from db.queries.log import row_counters
 from db.queries.read import false_alarm_rates, overview
@@ -218,13 +219,13 @@ def _promises(
     session: Session, names: Mapping[UUID, str], monitors: Sequence[Any]
 ) -> Iterator[GaugeMetricFamily]:
     promised = GaugeMetricFamily(
-        "seqwatch_false_alarm_promised_days",
-        "Days between two false alarms, as asked for.",
+        "seqwatch_false_alarm_promised_seconds",
+        "Time between two false alarms, as asked for.",
         labels=["model", "monitor"],
     )
     achieved = GaugeMetricFamily(
-        "seqwatch_false_alarm_achieved_days",
-        "Days between two alarms, as counted, and the bounds of a 90 % interval.",
+        "seqwatch_false_alarm_achieved_seconds",
+        "Time between two alarms, as counted, and the bounds of a 90 % interval.",
         labels=["model", "monitor", "source", "bound"],
     )
     coarse = GaugeMetricFamily(
@@ -244,15 +245,16 @@ def _promises(
         days = detail.promised_days or _promised(one.params)
         if days is None:
             continue
-        promised.add_metric(labels, days)
+        promised.add_metric(labels, days * DAY.total_seconds())
         alarms = live.get(one.monitor_id)
         seen = None if alarms is None else Achieved(n_alarms=alarms[0], days=alarms[1])
         for source, counted in (("reference", replayed_of(detail)), ("live", seen)):
             if counted is not None:
                 shortest, longest = counted.interval()
-                achieved.add_metric([*labels, source, "lower"], shortest)
-                achieved.add_metric([*labels, source, "seen"], counted.days_between)
-                achieved.add_metric([*labels, source, "upper"], longest)
+                between = {"lower": shortest, "seen": counted.days_between, "upper": longest}
+                for bound, n_days in between.items():
+                    seconds = n_days * DAY.total_seconds()
+                    achieved.add_metric([*labels, source, bound], seconds)
     yield from (promised, achieved, coarse)
 
 
@@ -314,7 +316,7 @@ def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
     ):
         yield GaugeMetricFamily(name, text, value=float(value))
     runs = GaugeMetricFamily(
-        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job", "status"]
+        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job_name", "status"]
     )
     row_counters = session.execute(
         select(Run.job, Run.status, func.count())

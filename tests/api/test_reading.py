@@ -168,11 +168,11 @@ def test_metrics_report_the_state_of_everything(operator: TestClient, model: str
         f"seqwatch_evaluation_lag_seconds{{{labels}}} 7200.0",
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
-        f'seqwatch_false_alarm_promised_days{{{labels},monitor="own"}} 90.0',
-        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
-        'source="reference"} 100.0',
-        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
-        'source="live"} 3.0',
+        f'seqwatch_false_alarm_promised_seconds{{{labels},monitor="own"}} 7.776e+06',
+        f'seqwatch_false_alarm_achieved_seconds{{bound="seen",{labels},monitor="own",'
+        'source="reference"} 8.64e+06',
+        f'seqwatch_false_alarm_achieved_seconds{{bound="seen",{labels},monitor="own",'
+        'source="live"} 259200.0',
         "seqwatch_deliveries_pending 0.0",
         "seqwatch_deliveries_dead 0.0",
     ):

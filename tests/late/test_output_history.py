@@ -320,7 +320,7 @@ def test_the_promise_stands_where_it_stands_for_drift(
 ) -> None:
     with read_only(sessions) as session:
         found = {metric.name: metric for metric in gauges(session, NOW)}
-    promised = found["seqwatch_false_alarm_promised_days"].samples
-    assert [(one.labels["monitor"], one.value) for one in promised] == [(NAME, 90.0)]
-    achieved = found["seqwatch_false_alarm_achieved_days"].samples
+    promised = found["seqwatch_false_alarm_promised_seconds"].samples
+    assert [(one.labels["monitor"], one.value) for one in promised] == [(NAME, 90 * 86_400.0)]
+    achieved = found["seqwatch_false_alarm_achieved_seconds"].samples
     assert {one.labels["source"] for one in achieved} == {"reference", "live"}
