@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,13 @@ def _seconds(given: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 DurationOrZero = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
+
+
+class LogFormat(StrEnum):
+    """How a process writes its log."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(BaseSettings):
@@ -113,6 +121,19 @@ class Settings(BaseSettings):
     # Receivers inside one's own network are refused unless the operator lists them.
     webhook_allow: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     webhook_timeout: Duration = timedelta(seconds=15)
+
+    log_format: LogFormat = LogFormat.TEXT
+    otlp_endpoint: str = ""  # empty: no spans
+    trace_url: str = ""  # of a trace in its backend; empty: no links
+
+    @field_validator("otlp_endpoint", "trace_url")
+    @classmethod
+    def _web_address(cls, given: str, field: ValidationInfo) -> str:
+        if given and not given.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        if given and field.field_name == "trace_url" and "{trace_id}" not in given:
+            raise ValueError("must contain {trace_id}")
+        return given
 
     @field_validator("database_url")
     @classmethod

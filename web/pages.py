@@ -37,6 +37,7 @@ def mount(
         public_url=settings.public_url,
         reports=settings.reports,
         lake=settings.lake,
+        trace_url=settings.trace_url,
     )
     app.add_middleware(BoundedForms)
     for each in (

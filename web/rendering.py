@@ -55,6 +55,7 @@ class Site:
     public_url: str
     reports: Path
     lake: LakeRoot
+    trace_url: str
 
     @property
     def is_https(self) -> bool:

@@ -148,7 +148,8 @@ class IngestEndpoint:
             reservation.release()
             raise
         accepted = await answered(answer)
-        self._seconds.observe(time.monotonic() - started)
+        of_trace = {"trace_id": batch.trace_id} if batch.trace_id else None
+        self._seconds.observe(time.monotonic() - started, of_trace)
         if accepted.faults:
             raise BadRows(accepted.faults, accepted.n_accepted, accepted.duplicates)
         await _answer(accepted, send)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from fastapi import APIRouter, Request, Response
+from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from api.server.dependencies import CallerDep, NowDep, PlatformDep, ReadDep
@@ -27,12 +28,16 @@ class _Read(Collector):
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -> Response:
-    """Answer one scrape; the key must give access to all models."""
+def metrics(
+    request: Request, who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> Response:
+    """Answer one scrape; the key must give access to all models.
+
+    In the format OpenMetrics, for which Prometheus asks, with exemplars.
+    """
     api_keys.require(who, Scope.READ)
-    installation = CollectorRegistry()
     of_here = capacity(parts.settings, parts.disks, parts.backlog_limit, session, now)
     in_database = [*gauges(session, now), *own_health(session, now)]
-    installation.register(_Read([*in_database, *of_here]))
-    text = generate_latest(REGISTRY) + generate_latest(installation)
-    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    families = _Read([*REGISTRY.collect(), *in_database, *of_here])
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(families), headers={"Content-Type": content_type})

@@ -20,6 +20,7 @@ from tests.streams import START
 from tests.templates import SQLITE
 
 SCRAPE_SECONDS = 1
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # of all batches
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,7 +81,11 @@ def scraped(
         until = time.monotonic() + 60
         for hour in range(24 * N_SERVED + 1, 10**6):
             rows = {"rows": [served(hour)]}
-            answer = installation.http.post(f"{MODEL}/predictions", json=rows)
+            answer = installation.http.post(
+                f"{MODEL}/predictions",
+                json=rows,
+                headers={"traceparent": f"00-{TRACE}-{1:016x}-01"},
+            )
             assert answer.status_code == 200, answer.text
             recorded = programs.query(url, "kind:seqwatch_ingest_request_seconds:p99_5m > 0")
             if recorded:

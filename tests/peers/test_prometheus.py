@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.peers.conftest import Scraped
+from tests.peers.conftest import TRACE, Scraped
 from tests.peers.programs import ROOT, query, run
 
 
@@ -30,6 +30,20 @@ def test_prometheus_evaluates_every_rule_without_an_error(scraped: Scraped) -> N
     rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
     assert {rule["type"] for rule in rules} == {"alerting", "recording"}
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule.get("lastError")] == []
+
+
+def test_the_latency_of_ingestion_has_exemplars_by_trace(scraped: Scraped) -> None:
+    answer = httpx.get(
+        f"{scraped.prometheus}/api/v1/query_exemplars",
+        params={
+            "query": "seqwatch_ingest_request_seconds_bucket",
+            "start": 0,
+            "end": 10**10,
+        },
+        trust_env=False,
+    ).json()
+    found = [one for series in answer["data"] for one in series["exemplars"]]
+    assert {one["labels"]["trace_id"] for one in found} == {TRACE}
 
 
 def test_promtool_accepts_the_rules() -> None:
