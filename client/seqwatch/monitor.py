@@ -23,6 +23,7 @@ from seqwatch.forks import on_fork
 from seqwatch.options import Counts, Options
 from seqwatch.prediction import Prediction
 from seqwatch.request import current
+from seqwatch.spans import PredictionSpan
 
 _log = logging.getLogger("seqwatch")
 
@@ -148,7 +149,13 @@ class Monitor:
         ...     prediction.output = {"load": [2.0]}
         >>> monitor.close(timeout=0.0)
         """
-        return Prediction(self, fields)
+        tracer = self._target.options.tracer
+        span = (
+            None
+            if tracer is None
+            else PredictionSpan(tracer, self._target.model, self._defaults)
+        )
+        return Prediction(self, fields, span)
 
     def log_many(self, columns: Mapping[str, Sequence[object]]) -> None:
         """Log predictions, as columns of equal length. Never raises."""
