@@ -1,8 +1,10 @@
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -153,6 +155,20 @@ def test_a_key_for_another_model_sees_none_of_it(
     assert {one["model"] for one in narrow.get("/v1/alerts").json()["items"]} <= {"other"}
     assert narrow.get("/v1/flips", params={"model": model}).status_code == 403
     assert narrow.get("/metrics").status_code == 403
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_metrics_are_openmetrics_where_a_prometheus_asks_for_it(operator: TestClient) -> None:
+    accept = (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+        "text/plain;version=0.0.4;q=0.2"
+    )
+    answer = operator.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    parsed: Any = text_string_to_metric_families  # has no types
+    found = {family.name for family in parsed(answer.text)}
+    assert {"seqwatch_alert_firing", "seqwatch_ingest_rows", "seqwatch_log_rows"} <= found
 
 
 @pytest.mark.usefixtures("history")

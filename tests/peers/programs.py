@@ -78,6 +78,7 @@ def prometheus(folder: Path, configuration: Mapping[str, Any]) -> Iterator[str]:
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={url.removeprefix('http://')}",
         "--enable-feature=exemplar-storage",
+        "--rules.alert.resend-delay=1s",  # what fires before an Alertmanager is found is lost
     ]
     with started(command, folder / "prometheus.log", f"{url}/-/ready"):
         yield url
