@@ -26,6 +26,7 @@ MAX_CELLS = ERROR_CELL
 _SLICE_US = SLICE // timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_SLICE = N_PLACES * STRIDE
+_OF_ROW = 1 << 46  # above the keys of any slice: sets the rows apart that are merged in one go
 _OF_HOUR = timedelta(hours=1) // SLICE * _OF_SLICE
 
 _FORMAT = 2
@@ -264,6 +265,45 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     Unprocessable
         If one is of another format, or cut short.
     """
+    keys, counts, _ = _read(blobs)
+    return _summed(keys, counts)
+
+
+def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
+    """Return stored counts with what was seen added to each, all in one go.
+
+    Parameters
+    ----------
+    rows
+        As `to_bytes` returned it, and what is new of the same hour; at most 100,000.
+
+    Raises
+    ------
+    Unprocessable
+        If one is of another format, or cut short.
+
+    Examples
+    --------
+    >>> one, other = (summarise(np.array([at]), np.array([3])) for at in (0, 10_000_000))
+    >>> rows = [(to_bytes(one), one), (to_bytes(one), other)]
+    >>> [from_many([row]).counts.tolist() for row in added(rows)]
+    [[2], [1, 1]]
+    """
+    keys, counts, sizes = _read([old for old, _ in rows])
+    places = [*range(len(rows))]
+    sizes += [new.keys.size for _, new in rows]
+    keys = np.concatenate([keys, *(new.keys for _, new in rows)])
+    counts = np.concatenate([counts, *(new.counts for _, new in rows)])
+    apart = _summed(keys + np.repeat([*places, *places], sizes) * _OF_ROW, counts)
+    ends = np.searchsorted(apart.keys, np.arange(1, len(rows)) * _OF_ROW)
+    every = zip(np.split(apart.keys, ends), np.split(apart.counts, ends), places, strict=True)
+    return [
+        to_bytes(CellCounts(keys=own - place * _OF_ROW, counts=of)) for own, of, place in every
+    ]
+
+
+def _read(blobs: Sequence[bytes]) -> tuple[Ints, Ints, list[int]]:
+    """Return keys and counts of some rows, one after another, and how many each has."""
     steps, counts, firsts, sizes = [], [], [], []
     for blob in blobs:
         try:
@@ -281,7 +321,7 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     sums = np.cumsum(np.concatenate(steps, dtype=np.int64, casting="unsafe"))
     begins = np.cumsum(sizes) - sizes
     keys = sums + np.repeat(np.array(firsts) - sums[begins], sizes)
-    return _summed(keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"))
+    return keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"), sizes
 
 
 def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:
@@ -314,6 +354,7 @@ def stream(name: str) -> Additive[CellCounts]:
         name=name,
         to_bytes=to_bytes,
         from_many=from_many,
+        added=added,
         split=_by_hour,
         level=Level.SLICE,
         whole=as_one_slice,
