@@ -1,5 +1,6 @@
 """Lists of numbers, one per row, as flat arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ DAY_US = 86_400_000_000  # microseconds of a day
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +89,36 @@ def flatten(rows: pa.Table, column: str, field: str) -> Flat:
 def flatten_lists(lists: pa.ChunkedArray | pa.ListArray) -> Flat:
     """Lay out lists of numbers."""
     return _spread(lists, _values(lists))
+
+
+def singles(lists: Sequence[pa.ListArray]) -> Floats | None:
+    """Return the numbers of lists that all hold just one, as most services send them.
+
+    Returns
+    -------
+    numbers : (field, row)
+        NaN where a list holds null. None where any list holds another number of values.
+
+    Examples
+    --------
+    >>> singles([pa.array([[1.0], [None]]), pa.array([[3.0], [4.0]])])
+    array([[ 1., nan],
+           [ 3.,  4.]])
+    >>> singles([pa.array([[1.0], [2.0]]), pa.array([[3.0, 4.0], None])])
+    """
+    if not lists or any(each.null_count for each in lists):
+        return None
+    offsets = np.array([each.offsets.to_numpy() for each in lists])
+    if (offsets[:, 1:] - offsets[:, :-1] != 1).any():
+        return None
+    n = offsets.shape[1] - 1
+    return np.array(
+        [
+            numbers(each.values)[first : first + n]
+            for each, first in zip(lists, offsets[:, 0].tolist(), strict=True)
+        ],
+        dtype=np.float64,
+    )
 
 
 def flatten_codes(rows: pa.Table, column: str, field: str, vocabulary: tuple[str, ...]) -> Flat:
@@ -199,6 +231,11 @@ def longest(lists: pa.ListArray) -> int:
     (2, 0)
     """
     return int(_lengths(lists).max(initial=0))
+
+
+def flags(column: pa.ChunkedArray) -> Bools:
+    """Return a column of flags; it must hold no null."""
+    return column.to_numpy()  # type: ignore[no-any-return]
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> Floats:

@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from core.schema.rows import REFERENCE
+from core.schema.rows import REFERENCE_TEXT
 from db.queries.upsert import upsert
 from db.tables import EntityState
-from lake.lists import Ints, micros
+from lake.lists import Ints, flags, micros
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
-from monitors.summaries.runs import run_starts, steps
+from monitors.summaries.runs import run_lengths, run_starts, steps
 from services.aggregation import entity_inputs
 from services.aggregation.entity_inputs import Values
 
@@ -68,10 +68,10 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
     entity = rows["entity"]
     if entity.null_count == len(entity):
         return None
-    named = pc.not_equal(rows["version"], REFERENCE)
+    named = pc.not_equal(rows["version"], REFERENCE_TEXT)
     if entity.null_count:
         named = pc.and_(pc.is_valid(entity), named)
-    if not pc.all(named).as_py():
+    if not flags(named).all():
         rows = rows.select(["entity", "at", "received_at", "features"]).filter(named)
         if not rows.num_rows:
             return None
@@ -152,14 +152,16 @@ def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
     of_all = np.where(counts, where, -1)
     where, times = where[counts], times[counts]
     starts, gaps = run_starts(where), steps(times)
-    own = where[starts]
+    own, of_own = where[starts], run_lengths(starts, where.size)
     gaps[starts] = np.where(is_known[own], times[starts] - last[own], 0)
     first[own] = np.where(is_known[own], first[own], times[starts])
-    np.add.at(n, where, 1)
-    np.maximum.at(last, where, times)
-    np.maximum.at(longest, where, np.where(gaps > _LONGEST_US, 0, gaps))
-    mean = (last - first) / np.maximum(n - 1, 1)
-    np.add.at(n_long, where, gaps > _LONG * mean[where])
+    n[own] += of_own
+    last[own] = np.maximum(last[own], times[starts + of_own - 1])
+    learnt = np.where(gaps > _LONGEST_US, 0, gaps)
+    longest[own] = np.maximum(longest[own], np.maximum.reduceat(learnt, starts))
+    mean = (last[own] - first[own]) / np.maximum(n[own] - 1, 1)
+    is_long = gaps > _LONG * np.repeat(mean, of_own)
+    n_long[own] += np.add.reduceat(is_long, starts, dtype=np.int64)
     after = pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
     if after.num_rows <= MOST:
         return after, np.where(np.arange(n.size) < n_before, np.arange(n.size), -1), of_all

@@ -359,7 +359,7 @@ def decode(payloads: Sequence[bytes]) -> pa.Table:
 
     Entries that were taken under an older contract have fewer features.
     """
-    return pa.concat_tables(
-        [read_stream(payload) for payload in payloads],
-        promote_options="permissive",
-    )
+    tables = [read_stream(payload) for payload in payloads]
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables, promote_options="permissive")

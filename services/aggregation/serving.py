@@ -61,7 +61,7 @@ def _columns(rows: pa.Table, names: Sequence[str]) -> Columns:
 def _numbers(column: pa.ChunkedArray) -> Floats:
     if pa.types.is_timestamp(column.type):
         return micros(column) / 1e6
-    return numbers(column.cast(pa.float64()))
+    return numbers(column if column.type == pa.float64() else column.cast(pa.float64()))
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:
