@@ -238,7 +238,7 @@ def _payloads(session: Session, keys: Sequence[_Key]) -> dict[_Key, bytes]:
     """Return what is stored under some primary keys."""
     stored: dict[_Key, bytes] = {}
     for start in range(0, len(keys), _KEYS):
-        rows = session.execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
+        rows = session.connection().execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
         stored |= {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
     return stored
 

@@ -55,7 +55,7 @@ _NUMBER = (
 
 def folded(session: Session, streams: Collection[Key]) -> dict[Key, int]:
     """Return the last folded group of some streams; 0 of one without any."""
-    found = session.execute(_POSITIONS, {"streams": [*streams]})
+    found = session.connection().execute(_POSITIONS, {"streams": [*streams]})
     return dict.fromkeys(streams, 0) | {(model_id, kind): n for model_id, kind, n in found}
 
 
@@ -87,7 +87,8 @@ def unfolded(
         None where none waits. Of the first stream with any at least one entry; of the
         others what it would be of each alone. Those that do not fit are absent.
     """
-    rows = session.execute(_UNFOLDED, {"streams": [*streams], "n": bounds.n_entries}).all()
+    given = {"streams": [*streams], "n": bounds.n_entries}
+    rows = session.connection().execute(_UNFOLDED, given).all()
     is_whole = len(rows) < bounds.n_entries
     found: dict[Key, Batch | None] = dict.fromkeys(streams) if is_whole else {}
     size = 0
@@ -149,7 +150,7 @@ def number(
     if new:
         session.execute(dialect.insert(session, Stream).on_conflict_do_nothing(), new)
     # In one order, as `close` does: no two transactions wait for each other.
-    rows = session.execute(_LOCKED, {"streams": [*batches]})
+    rows = session.connection().execute(_LOCKED, {"streams": [*batches]})
     own = {(row.model_id, row.kind) for row in rows if row.folded == last_seen[row[0], row[1]]}
     if not own:
         return own
