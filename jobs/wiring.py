@@ -93,9 +93,11 @@ def _evaluating(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[
 
     def evaluate_day(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
-        slots = waiting(sessions, model_id)
+        found = waiting(sessions, model_id)
+        slots = found.slots
         if slots and slots[0] <= claim.slot:  # else a run before has evaluated it with its own
-            catch_up(sessions, settings.lake, model_id, now)
+            if found.is_behind:
+                catch_up(sessions, settings.lake, model_id, now)
             until = max(claim.slot, slots[-1])
             evaluate_until(sessions, baselines, model_id, until, now, slots)
         if deadlines.under_way(sessions, model_id):

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from db.tables import Segment
 
-
 _NAMES = (
     select(Segment.model_id, Segment.place, Segment.name)
     .where(Segment.model_id.in_(bindparam("model_ids", expanding=True)))

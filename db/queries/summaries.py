@@ -236,6 +236,7 @@ def _added(
 
 def _payloads(session: Session, keys: Sequence[_Key]) -> dict[_Key, bytes]:
     """Return what is stored under some primary keys."""
+    session.flush()
     stored: dict[_Key, bytes] = {}
     for start in range(0, len(keys), _KEYS):
         rows = session.connection().execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})

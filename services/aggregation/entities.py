@@ -102,6 +102,7 @@ _STORED = select(EntityState.model_id, EntityState.payload, EntityState.inputs).
 
 def add(session: Session, found: Mapping[UUID, Seen]) -> None:
     """Add predictions to what is known of their entities, by model."""
+    session.flush()  # what was forgotten
     rows = session.connection().execute(_STORED, {"model_ids": [*found]}).all() if found else []
     stored = {model_id: (payload, inputs) for model_id, payload, inputs in rows}
     new = []
