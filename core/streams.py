@@ -82,8 +82,7 @@ class Additive(Generic[T]):
     from_many
         Returns the summary of everything in some rows, at least one.
     added
-        Returns rows with what was seen added to each: many in one go, as one alone costs little
-        less.
+        Returns rows with what was seen added to each: one alone costs little less than many.
     split
         Cuts a summary into its rows, each with its start.
     level

@@ -222,15 +222,21 @@ def _spread(lists: pa.ChunkedArray | pa.ListArray, values: Floats) -> Flat:
     return Flat(values=values, rows=rows_of, steps=steps, lengths=lengths)
 
 
-def longest(lists: pa.ListArray) -> int:
-    """Return the length of the longest list; 0 where there is none.
+def longest(lists: Sequence[pa.ListArray]) -> list[int]:
+    """Return the length of the longest list of each field; 0 where there is none.
+
+    Parameters
+    ----------
+    lists
+        Of each field, all of as many rows.
 
     Examples
     --------
-    >>> longest(pa.array([[1.0, 2.0], None])), longest(pa.array([], pa.list_(pa.float64())))
-    (2, 0)
+    >>> longest([pa.array([[1.0, 2.0], None]), pa.array([[], [""]])])
+    [2, 1]
     """
-    return int(_lengths(lists).max(initial=0))
+    lengths = np.array([_lengths(each) for each in lists], np.int64)
+    return lengths.max(axis=-1, initial=0).tolist() if lists else []
 
 
 def flags(column: pa.ChunkedArray) -> Bools:

@@ -22,7 +22,7 @@ from monitors.summaries.summary import N_MOMENTS, Ints, Summary, in_order, merge
 VERSION = 2
 _HEADER = struct.Struct("<BBHHxxI")
 _WIDTHS = (1, 2, 4)
-_SHAPE = slice(3, 7)  # features and bins in the header
+_SHAPE = slice(2, 6)  # features and bins in the header
 _OF_ROW = 1 << 40  # above any chunk: sets the rows apart that are merged in one go
 
 Records: TypeAlias = NDArray[np.void]
