@@ -35,6 +35,7 @@ _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Longer is an outage, or lies between an import and the first live row: it is not learnt.
 _LONGEST_US = KEPT // (4 * _US)
+_SECOND_US = 1_000_000
 _FIGURES = ("n", "first_us", "last_us", "longest_us", "n_long")
 _SCHEMA = pa.schema(
     [pa.field("entity", pa.string()), *(pa.field(name, pa.int64()) for name in _FIGURES)]
@@ -116,22 +117,22 @@ def _with(stored: tuple[bytes, bytes] | None, found: Seen) -> tuple[bytes, bytes
     """Return what is stored of entities and of their inputs, with predictions added."""
     payload, inputs = (None, None) if stored is None else stored
     before = _SCHEMA.empty_table() if payload is None else read_stream(payload)
-    after, kept, places = _added(before, found)
-    last = _seconds(after, "last_us")
+    names, figures, kept, places = _added(before, found)
     cells = entity_inputs.read(inputs, found.values.inputs, _seconds(before, "last_us"), kept)
     places = np.where(places < cells.n_entities, places, -1)
-    settled_at = _seconds(after, "first_us") + SETTLED_SECONDS
+    settled_at = figures["first_us"] // _SECOND_US + SETTLED_SECONDS
     entity_inputs.follow(cells, found.values, places, found.times, settled_at)
-    return _written(after), entity_inputs.written(cells, last)
+    written = _written([names, *map(pa.array, figures.values())])
+    return written, entity_inputs.written(cells, figures["last_us"] // _SECOND_US)
 
 
-def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
+def _added(before: pa.Table, found: Seen) -> tuple[pa.Array, dict[str, Ints], Ints, Ints]:
     """Add the predictions that are newer than all before them.
 
     Returns
     -------
-    after
-        The entities: of too many, those that were seen last.
+    names, figures
+        Of the entities: of too many, those that were seen last.
     kept : (entity,)
         The place that each had before; -1 of a new one.
     places : (prediction,)
@@ -163,13 +164,16 @@ def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
     mean = (last[own] - first[own]) / np.maximum(n[own] - 1, 1)
     is_long = gaps > _LONG * np.repeat(mean, of_own)
     n_long[own] += np.add.reduceat(is_long, starts, dtype=np.int64)
-    after = pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
-    if after.num_rows <= MOST:
-        return after, np.where(np.arange(n.size) < n_before, np.arange(n.size), -1), of_all
+    after = dict(zip(_FIGURES, figures, strict=True))
+    if n.size <= MOST:
+        own = np.arange(n.size)
+        own[n_before:] = -1
+        return names, after, own, of_all
     kept = np.sort(np.argsort(last, kind="stable")[-MOST:])
     moved = np.full(n.size + 1, -1)
     moved[kept] = np.arange(kept.size)
-    return after.take(pa.array(kept)), np.where(kept < n_before, kept, -1), moved[of_all]
+    after = {name: figure[kept] for name, figure in after.items()}
+    return names.take(pa.array(kept)), after, np.where(kept < n_before, kept, -1), moved[of_all]
 
 
 def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEntity], int]:
@@ -221,7 +225,8 @@ def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
         known = read_stream(row.payload)
         is_gone = pc.is_in(known["entity"], value_set=pa.array(sorted(names)))
         kept, last = np.flatnonzero(~is_gone.to_numpy()), _seconds(known, "last_us")
-        row.payload = _written(known.take(pa.array(kept)))
+        remaining = known.take(pa.array(kept))
+        row.payload = _written([column.combine_chunks() for column in remaining.columns])
         row.inputs = entity_inputs.written(
             entity_inputs.read(row.inputs, None, last, kept), last[kept]
         )
@@ -234,10 +239,9 @@ def names(session: Session, model_id: UUID) -> list[str]:
 
 
 def _seconds(known: pa.Table, name: str) -> Ints:
-    found: Ints = known[name].to_numpy() // 1_000_000
+    found: Ints = known[name].to_numpy() // _SECOND_US
     return found
 
 
-def _written(known: pa.Table) -> bytes:
-    columns = [column.combine_chunks() for column in known.columns]
+def _written(columns: list[pa.Array]) -> bytes:
     return write_stream(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
