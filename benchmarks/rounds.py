@@ -136,7 +136,8 @@ def fold_rounds(
     each = statistics.median(spent) / n_models
     print(
         f"{n_models:4} models, fold of a batch each: {each * n_models:8.1f} ms CPU, "
-        f"{each:6.2f} ms and {n / n_models:5.1f} statements a model, "
+        f"{each:6.2f} ms and {n / n_models:5.1f} statements a model "
+        f"({n_archive / n_models:.1f} of the archive), "
         f"longest write transaction {statistics.median(longest):.0f} ms",
         flush=True,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -247,6 +248,22 @@ def flags(column: pa.ChunkedArray) -> Bools:
 def numbers(column: pa.ChunkedArray | pa.Array) -> Floats:
     """Return a column of numbers; null becomes NaN."""
     return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def differ(column: pa.ChunkedArray, text: str) -> Bools:
+    """Return which texts of a column, which must hold no null, are not the given one.
+
+    Examples
+    --------
+    >>> differ(pa.chunked_array([["v1", "reference"]]), "reference")
+    array([ True, False])
+    """
+    return flags(pc.not_equal(column, _scalar(text)))
+
+
+@lru_cache(maxsize=16)  # to make one takes longer than to compare a few rows with it
+def _scalar(text: str) -> pa.StringScalar:
+    return pa.scalar(text)
 
 
 def days_of(column: pa.ChunkedArray) -> Ints:

@@ -56,7 +56,6 @@ class Status(StrEnum):
 
 # The version that past input bears which no model has served: the reference.
 REFERENCE = "reference"
-REFERENCE_TEXT = pa.scalar(REFERENCE)  # for comparisons with a column
 
 _HEAD = (
     pa.field("prediction_id", pa.string(), nullable=False),

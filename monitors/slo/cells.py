@@ -270,12 +270,7 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
 
 
 def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
-    """Return stored counts with what was seen added to each, all in one go.
-
-    Parameters
-    ----------
-    rows
-        As `to_bytes` returned it, and what is new of the same hour; at most 100,000.
+    """Return stored counts of hours, at most 100,000, with what is new added to each.
 
     Raises
     ------
@@ -290,10 +285,10 @@ def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
     [[2], [1, 1]]
     """
     keys, counts, sizes = _read([old for old, _ in rows])
-    places = [*range(len(rows))]
-    sizes += [new.keys.size for _, new in rows]
-    keys = np.concatenate([keys, *(new.keys for _, new in rows)])
-    counts = np.concatenate([counts, *(new.counts for _, new in rows)])
+    news, places = [new for _, new in rows], [*range(len(rows))]
+    sizes += [new.keys.size for new in news]
+    keys = np.concatenate([keys, *(new.keys for new in news)])
+    counts = np.concatenate([counts, *(new.counts for new in news)])
     apart = _summed(keys + np.repeat([*places, *places], sizes) * _OF_ROW, counts)
     ends = np.searchsorted(apart.keys, np.arange(1, len(rows)) * _OF_ROW)
     every = zip(np.split(apart.keys, ends), np.split(apart.counts, ends), places, strict=True)

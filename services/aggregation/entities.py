@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from core.schema.rows import REFERENCE_TEXT
+from core.schema.rows import REFERENCE
 from db.queries.upsert import upsert
 from db.tables import EntityState
-from lake.lists import Ints, flags, micros
+from lake.lists import Ints, differ, flags, micros
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
@@ -69,11 +69,11 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
     entity = rows["entity"]
     if entity.null_count == len(entity):
         return None
-    named = pc.not_equal(rows["version"], REFERENCE_TEXT)
+    named = differ(rows["version"], REFERENCE)
     if entity.null_count:
-        named = pc.and_(pc.is_valid(entity), named)
-    if not flags(named).all():
-        rows = rows.select(["entity", "at", "received_at", "features"]).filter(named)
+        named = named & flags(pc.is_valid(entity))
+    if not named.all():
+        rows = rows.select(["entity", "at", "received_at", "features"]).filter(pa.array(named))
         if not rows.num_rows:
             return None
     texts = rows["entity"].combine_chunks().cast(pa.string()).dictionary_encode()

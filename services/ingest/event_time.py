@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import RowFault
-from core.schema.rows import REFERENCE_TEXT
-from lake.lists import Ints, flags, micros
+from core.schema.rows import REFERENCE
+from lake.lists import Ints, differ, micros
 from monitors.slo import cells
 from monitors.slo.cells import CellCounts
 from monitors.summaries.hourly import HOURS
@@ -85,7 +85,7 @@ def examine(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Time
     before[1:] = shown[:-1]
     np.maximum.accumulate(before, out=before)
     newest = max(int(before[-1]), int(shown[-1]))
-    served = flags(pc.not_equal(rows["version"], REFERENCE_TEXT))
+    served = differ(rows["version"], REFERENCE)
     older = (at < before) & served
     late = older.copy()
     if older.any():
