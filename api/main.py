@@ -80,11 +80,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         limiter=BodyLimiter(settings.max_waiting_bytes),
         disks=Disks(settings),
         backlog_limit=BacklogLimit(settings.max_backlog_bytes),
-        sender=Sender(
-            allow=settings.webhook_allow,
-            timeout=settings.webhook_timeout,
-            public_url=settings.public_url,
-        ),
+        sender=Sender.of(settings),
     )
     committer = Committer(
         sessions,

@@ -41,11 +41,7 @@ from services.summaries.roll_up import roll_up_all
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
     """Return the jobs by name, each bound to this process's database and folders."""
-    sender = Sender(
-        allow=settings.webhook_allow,
-        timeout=settings.webhook_timeout,
-        public_url=settings.public_url,
-    )
+    sender = Sender.of(settings)
 
     live = LiveMonitors(sessions)
 

@@ -296,7 +296,7 @@ def _rollouts(session: Session) -> GaugeMetricFamily:
 
 
 def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
-    open_ = Delivery.finished_at.is_(None)
+    open_ = Delivery.finished_at.is_(None) & Delivery.delivered.is_(False)
     dead = Delivery.finished_at.is_not(None) & Delivery.delivered.is_(False)
     pending, given_up, oldest = session.execute(
         select(

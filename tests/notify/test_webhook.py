@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 from alerts.message import Type, absolute, compose
 from core.clock import utcnow
 from notify.channel import Delivered, Disable, Group, Retry, Sent
+from notify.kinds.webhook import KIND, WebhookConfig
 from notify.sender import Sender
 from notify.signing import new_secret, sign
-from notify.webhook import KIND, WebhookConfig
 from tests.notify.hanging import hanging
 from tests.notify.receiver import Receiver, running
 
@@ -236,7 +236,7 @@ def test_tls_checks_the_name_though_the_address_is_pinned(
         allow=[LOOPBACK],
         timeout=timedelta(seconds=5),
         public_url="https://w",
-        tls=ssl.create_default_context(cafile=certificate),
+        ca_bundle=certificate,
     )
     with running(ours) as receiver:
         answer = post(sender, f"https://{host}:{receiver.port}/", now)
