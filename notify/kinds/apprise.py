@@ -33,7 +33,7 @@ class AppriseConfig:
 
 
 def send(config: AppriseConfig, group: Group, sender: Sender) -> Sent:
-    """Send by Apprise, which does not say why a service refused."""
+    """Send by Apprise, which returns no reason where a service refused."""
     if config.service not in sender.apprise:
         raise Unprocessable(f"{config.service} is not in SEQWATCH_APPRISE_SERVICES")
     try:

@@ -85,7 +85,7 @@ class _Session(smtplib.SMTP):
 def send(config: EmailConfig, group: Group, sender: Sender) -> Sent:
     """Send one mail to all addresses. It is delivered when the server takes it for one of them.
 
-    What the server says is in no error: it may quote the mail.
+    No error holds the text of the server: it may quote the mail.
     """
     [notification] = group.notifications
     try:
