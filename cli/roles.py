@@ -39,7 +39,7 @@ LONGEST_STOP = timedelta(seconds=60)
 
 def _sessions(settings: Settings) -> sessionmaker[Session]:
     """Open the database, unless it or a folder is of an earlier installation."""
-    engine = connect(settings.database_url)
+    engine = connect(settings.database_url, settings.credentials_key)
     try:
         migrate.check(engine)
         storage.check(settings.lake, "the prediction log")

@@ -19,8 +19,6 @@ from notify.notification import Notification, read
 from notify.sender import Answer, Sender
 
 GONE = 410
-# Entry of a configuration that was encrypted with a key which is not set.
-UNREADABLE = "its credentials are encrypted with another key: see SEQWATCH_CREDENTIALS_KEY"
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +142,6 @@ def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) 
     Every failure is a result, none is raised: a kind that is unavailable,
     an exception of a plug-in, and a result of another type. No error holds a secret.
     """
-    if UNREADABLE in config:
-        return Retry(error=UNREADABLE)
     try:
         kind = CHANNELS.find(name)
         parsed = kind.parsed(config)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alerts.platform import PlatformFault
 from alerts.state import Flip, Phase, Reason
 from db.base import Base, BigId, publication_index
+from db.encrypted import EncryptedJson
 from monitors.finding import Outcome
 
 
@@ -151,7 +152,7 @@ class Channel(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(default="webhook")
-    config: Mapped[dict[str, Any]]
+    config: Mapped[dict[str, Any]] = mapped_column(EncryptedJson)
     severities: Mapped[list[str]]
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]

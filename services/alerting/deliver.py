@@ -19,10 +19,10 @@ from alerts.message import absolute
 from db.queries.queue import deliveries, leases, repeated
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
-from notify import channel
 from notify.channel import Delivered, Disable, Group, Reject, Retry, Sent
 from notify.retry import LONGEST, GiveUp, RetryAt, after_failure
 from notify.sender import Sender
+from services.alerting import credentials
 
 PER_CHANNEL = 2  # attempts under way of one channel
 N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
@@ -134,7 +134,7 @@ def _claim(
 def _send(sender: Sender, claim: Claim, at: datetime) -> Sent:
     body = absolute(claim.body, sender.public_url)
     group = Group(id=str(claim.message_id), at=at, bodies=(body,))
-    return channel.send(claim.kind, claim.config, group, sender)
+    return credentials.send(claim.kind, claim.config, group, sender)
 
 
 def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datetime) -> None:
