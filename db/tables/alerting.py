@@ -169,6 +169,15 @@ class Delivery(Base):
             sqlite_where=text("finished_at IS NULL"),
             postgresql_where=text("finished_at IS NULL"),
         ),
+        # What is open about one subject: a notification waits for those before it.
+        Index(
+            "ix_delivery_subject",
+            "channel_id",
+            "subject",
+            "seq",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
         UniqueConstraint("channel_id", "cause_id"),
     )
 

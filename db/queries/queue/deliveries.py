@@ -300,7 +300,10 @@ def _is_due(longest: Longest, now: datetime) -> ColumnElement[bool]:
     return and_(
         Delivery.finished_at.is_(None),
         # One that is repeated ends with the next about its subject.
-        or_(Delivery.delivered.is_(False), ~exists().where(repeated.follows(newer))),
+        or_(
+            Delivery.delivered.is_(False),
+            ~exists().where(repeated.follows(newer), newer.finished_at.is_(None)),
+        ),
         # The first attempt is due at once; each further one has its own longest delay.
         or_(
             (Delivery.attempts == 0) & Delivery.delivered.is_(False),
