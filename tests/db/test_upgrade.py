@@ -207,6 +207,8 @@ def addresses(client: TestClient) -> Iterator[str]:
             "finding": f"{MODEL}/findings",
             "rollout": "/v1/rollouts",
             "backtest": f"{MODEL}/backtests?state=done",
+            "alert": "/v1/alerts",
+            "flip": "/v1/flips",
         }.items()
     }
     names = {"monitors": "accuracy", "channels": "hook", "trainers": "ours", "models": "load"}
