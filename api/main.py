@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
 from api.configuration import routes as configuration
-from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
+from api.ingestion import erasures, events, ingest, kserve, lookup, sources, streams
 from api.models import (
     backtests,
     history,
@@ -52,6 +52,7 @@ ROUTERS = (
     description,
     erasures,
     evaluations,
+    events,
     findings,
     history,
     keys,

@@ -142,7 +142,7 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     text = "move what holds a stream up that is set aside to quarantine; it goes on"
     discard = acts.add_parser("discard", help=text, description=text)
     discard.add_argument("model")
-    discard.add_argument("stream", choices=["predictions", "labels", "reference"])
+    discard.add_argument("stream", choices=["predictions", "labels", "reference", "events"])
 
 
 def _add_configuration(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

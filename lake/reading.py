@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
-from core.schema.rows import Kind
+from core.schema.rows import JOINED, Kind
 from core.window import Window
 from lake import storage
 from lake.tables import files_by_day, last_group, open_table
@@ -31,8 +31,8 @@ class Snapshot:
     labels: int | None = None
 
     def of(self, kind: Kind) -> int | None:
-        """Return the version of one table."""
-        return self.predictions if kind is Kind.PREDICTIONS else self.labels
+        """Return the version of one table; no training learns from events."""
+        return {Kind.PREDICTIONS: self.predictions, Kind.LABELS: self.labels}.get(kind)
 
 
 class SnapshotGone(Conflict):
@@ -53,6 +53,8 @@ class Log:
         Whose log.
     snapshot
         The state to read; by default the newest.
+    kinds
+        The tables that are opened; by default those that a join reads.
 
     Raises
     ------
@@ -63,10 +65,14 @@ class Log:
     """
 
     def __init__(
-        self, root: LakeRoot, model_id: UUID, snapshot: Snapshot | None = None
+        self,
+        root: LakeRoot,
+        model_id: UUID,
+        snapshot: Snapshot | None = None,
+        kinds: Sequence[Kind] = JOINED,
     ) -> None:
         self._root, self._model_id, self._is_past = root, model_id, snapshot is not None
-        self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in Kind}
+        self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in kinds}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -115,6 +121,10 @@ class Log:
         day = files["partition.day"]
         inside = pc.and_(pc.greater_equal(day, first), pc.less_equal(day, last))
         return pc.sum(files.filter(inside)["num_records"]).as_py() or 0
+
+    def events(self, window: Window, columns: Sequence[str]) -> pa.Table | None:
+        """Return the events of a window, in no particular order; None when there never were."""
+        return self._read(replace(_of_predictions(window, columns, None), kind=Kind.EVENTS))
 
     def labels(
         self, window: Window, columns: Sequence[str], only: pc.Expression | None = None

@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from core.errors import Unprocessable
-from core.schema.rows import SCALARS
+from core.schema.events import EVENT_SCHEMA
+from core.schema.rows import SCALARS, Kind
 from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.runs import run_lengths, run_starts
@@ -22,6 +23,7 @@ NO_SEGMENT = 1  # the place of a prediction that belongs to none
 STRIDE = 256  # of the keys of one place
 ERROR_CELL = STRIDE - 1  # of predictions whose cell could not be computed
 MAX_CELLS = ERROR_CELL
+COLUMNS = {Kind.PREDICTIONS: SCALARS, Kind.EVENTS: tuple(EVENT_SCHEMA.names)}
 
 _SLICE_US = SLICE // timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,25 +93,30 @@ class Cells:
     Attributes
     ----------
     columns
-        Of the prediction row that `cell` reads; each has one value a row.
+        Of the row that `cell` reads; each has one value a row. One that rows of a kind do
+        not have is absent there.
     n
         How many cells, at most 255. What is stored is counted by their numbers: the
         meaning of a number never changes, but more may be added behind.
     cell
         Returns the cell of each prediction, shape (prediction,), from 0; -1 where it is not
         counted. It reads nothing but its argument, and one row does not depend on another.
+    kinds
+        Which rows are counted: predictions, or events.
     """
 
     columns: tuple[str, ...]
     n: int
     cell: CellOf
+    kinds: frozenset[Kind] = frozenset({Kind.PREDICTIONS})
 
     def __post_init__(self) -> None:
         if not 0 < self.n <= MAX_CELLS:
             raise ValueError(f"there must be 1 to {MAX_CELLS} cells, not {self.n}")
-        unknown = [name for name in self.columns if name not in SCALARS]
+        names = [name for kind in sorted(self.kinds) for name in COLUMNS.get(kind, ())]
+        unknown = [name for name in self.columns if name not in names]
         if unknown:
-            known = ", ".join(SCALARS)
+            known = ", ".join(dict.fromkeys(names))
             raise ValueError(f"no column {', '.join(unknown)}; known: {known}")
 
     def of(self, columns: Columns) -> Ints:

@@ -26,7 +26,7 @@ from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
-from core.schema.rows import Kind, Stage
+from core.schema.rows import JOINED, Kind, Stage
 from core.schema.task import TASKS, Units
 from core.schema.zone import Zone
 from core.streams import Level, Stream
@@ -168,7 +168,7 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
         if not marked:
             return 0
         subject = _subject(session, model_id)
-        archived = {kind: marks.position(session, model_id, kind)[1] for kind in Kind}
+        archived = {kind: marks.position(session, model_id, kind)[1] for kind in JOINED}
     history = Log(lake_root, model_id)  # after the marks: what they are about is in it
     for kind, last_group in archived.items():
         if last_group and history.snapshot.of(kind) is None:

@@ -83,6 +83,21 @@ def add_receipts(session: Session, receipts: Sequence[dict[str, Any]]) -> set[Ke
     return {Key(*row) for row in session.connection().execute(statement, receipts)}
 
 
+def correct_receipt(session: Session, key: Key, n_accepted: int) -> None:
+    """Note how many rows of a batch were kept."""
+    at = {
+        Receipt.model_id: key.model_id,
+        Receipt.kind: key.kind,
+        Receipt.batch_id: key.batch_id,
+    }
+    session.execute(
+        update(Receipt)
+        .where(*(column == value for column, value in at.items()))
+        .values(n_accepted=n_accepted)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
     """Return the receipts of batches that were here before."""
     wanted, found = [*keys], {}
