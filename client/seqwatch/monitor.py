@@ -1,4 +1,4 @@
-"""Logs what a serving process did: predictions, labels, events; it neither blocks nor raises."""
+"""Logs what a serving process did, without blocking or raising in it."""
 
 import atexit
 import logging
