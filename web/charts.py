@@ -129,9 +129,10 @@ def _marks(
         for change in page.alert_changes
         if not change.inhibited
     ]
+    stones: list[Milestone | Change] = [*page.milestones, *changes]
     milestones = [
         Mark(x=zone.local(stone.at).timestamp(), label=stone.label, tone="accent")
-        for stone in (*page.milestones, *changes)
+        for stone in stones
     ]
     first = midnight(days[0])
     return tuple(

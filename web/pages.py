@@ -89,7 +89,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     since = (seen.watermark or visit.now) - timedelta(days=model.ACCURACY_DAYS)
     changed = changes.changes(visit.site.sessions, visit.site.lake, model_id, since)
-    steps = (*seen.milestones, *changed)
+    steps: list[model.Milestone | changes.Change] = [*seen.milestones, *changed]
     return visit.page(
         "model.html",
         model=seen,

@@ -31,7 +31,7 @@ NAMES = [
 ]
 # Other parameters than the defaults.
 OTHERS: dict[str, dict[str, Any]] = {
-    "availability": {},
+    "availability": {"degraded": "bad"},
     "latency": {"slower_than": "PT0.01S"},
     "short_queue": {"longest": 40},
     "queue_length": {"longer_than": 40},
