@@ -25,9 +25,8 @@ ERROR_CELL = STRIDE - 1  # of predictions whose cell could not be computed
 MAX_CELLS = ERROR_CELL
 COLUMNS = {Kind.PREDICTIONS: SCALARS, Kind.EVENTS: tuple(EVENT_SCHEMA.names)}
 
-_SLICE_US = SLICE // timedelta(microseconds=1)
+_SLICE_US, _OF_SLICE = SLICE // timedelta(microseconds=1), N_PLACES * STRIDE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OF_SLICE = N_PLACES * STRIDE
 _OF_ROW = 1 << 46  # above the keys of any slice: sets the rows apart that are merged in one go
 _OF_HOUR = timedelta(hours=1) // SLICE * _OF_SLICE
 
@@ -93,16 +92,15 @@ class Cells:
     Attributes
     ----------
     columns
-        Of the row that `cell` reads; each has one value a row. One that rows of a kind do
-        not have is absent there.
+        Of the row that `cell` reads; each has one value a row.
     n
-        How many cells, at most 255. What is stored is counted by their numbers: the
-        meaning of a number never changes, but more may be added behind.
+        How many cells, at most 255. Counts are stored by their numbers: the meaning of a
+        number never changes, but more may be added behind.
     cell
         Returns the cell of each prediction, shape (prediction,), from 0; -1 where it is not
         counted. It reads nothing but its argument, and one row does not depend on another.
     kinds
-        Which rows are counted: predictions, or events.
+        Of the rows that are counted.
     """
 
     columns: tuple[str, ...]
@@ -113,11 +111,9 @@ class Cells:
     def __post_init__(self) -> None:
         if not 0 < self.n <= MAX_CELLS:
             raise ValueError(f"there must be 1 to {MAX_CELLS} cells, not {self.n}")
-        names = [name for kind in sorted(self.kinds) for name in COLUMNS.get(kind, ())]
-        unknown = [name for name in self.columns if name not in names]
-        if unknown:
-            known = ", ".join(dict.fromkeys(names))
-            raise ValueError(f"no column {', '.join(unknown)}; known: {known}")
+        names = [name for kind in sorted(self.kinds) for name in COLUMNS[kind]]
+        if unknown := [name for name in self.columns if name not in names]:
+            raise ValueError(f"no column {', '.join(unknown)}; known: {', '.join(names)}")
 
     def of(self, columns: Columns) -> Ints:
         """Return the cell of each prediction, shape (prediction,).
