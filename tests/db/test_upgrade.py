@@ -209,8 +209,6 @@ def addresses(client: TestClient) -> Iterator[str]:
             "flip": "/v1/flips",
             "rollout": "/v1/rollouts",
             "backtest": f"{MODEL}/backtests?state=done",
-            "alert": "/v1/alerts",
-            "flip": "/v1/flips",
         }.items()
     }
     names = {"monitors": "accuracy", "channels": "hook", "trainers": "ours", "models": "load"}

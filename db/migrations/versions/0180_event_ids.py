@@ -6,7 +6,7 @@ from alembic import op
 from db.types import UtcDateTime
 
 revision = "0180"
-down_revision = "0130"
+down_revision = "0190"
 branch_labels = None
 depends_on = None
 
