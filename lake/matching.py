@@ -1,14 +1,19 @@
 """Join of predictions and labels: lookup of the labels of each target time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from core.arrays import Bools
 from core.schema.contract import Contract
-from lake.lists import Floats, Ints, flatten, micros
+from lake.lists import Flat, Floats, Ints, flatten, micros
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _NEVER = np.iinfo(np.int64).min
 _MOST_CELLS = 2**62  # of entities times slots: more would not fit into a key
@@ -62,8 +67,8 @@ class Actuals:
     ----------
     entities
         Those that were asked for; an entity is known by its place in them.
-    first, unit, n_slots
-        A time is `first` plus `unit` times its slot, in microseconds since 1970.
+    first, n_slots
+        A time is `first` plus its slot, in microseconds since 1970.
     moments : (slot,)
         The times instead, where such a grid would have too many slots; else None.
     keys : (cell,)
@@ -74,7 +79,6 @@ class Actuals:
 
     entities: pa.Array
     first: int
-    unit: int
     n_slots: int
     moments: Ints | None
     keys: Ints
@@ -105,9 +109,8 @@ class Actuals:
         slot, is_one = self._slots(times)
         is_one &= (entity >= 0)[:, None]
         key = entity[:, None] * self.n_slots + slot
-        order = np.argsort(
-            key, axis=None
-        )  # near keys are found near each other: ten times faster
+        # Near keys are found near each other: ten times faster.
+        order = np.argsort(key, axis=None)
         cell = np.empty(key.shape, np.int64)
         cell.flat[order] = np.searchsorted(self.keys, key.flat[order])
         cell = cell.clip(max=self.keys.size - 1)
@@ -119,8 +122,8 @@ class Actuals:
         if self.moments is not None:
             slot = np.searchsorted(self.moments, times).clip(max=self.n_slots - 1)
             return slot, self.moments[slot] == times
-        slot, rest = np.divmod(times - self.first, self.unit)
-        return slot, (rest == 0) & (slot >= 0) & (slot < self.n_slots)
+        slot = times - self.first
+        return slot, (slot >= 0) & (slot < self.n_slots)
 
 
 def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
@@ -131,51 +134,109 @@ def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
     return found.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) -> Actuals:
+class _Arrivals:
+    """Labels of one target by entity and time, some rows after others.
+
+    Each number is kept in a few flat arrays only: a day may have ten million.
+    """
+
+    def __init__(self) -> None:
+        self._places = [np.empty(0, np.int32)]
+        self._moments, self._arrived, self._received = (
+            [np.empty(0, np.int64)] for _ in range(3)
+        )
+        self._values = [np.empty(0)]
+
+    def add(self, labels: pa.Table, places: Ints, flat: Flat, step_us: int) -> None:
+        """Add the finite numbers of entities that were asked for."""
+        use = np.flatnonzero((places[flat.rows] >= 0) & np.isfinite(flat.values))
+        rows = flat.rows[use]
+        began = micros(labels["target_at"])
+        self._places.append(places[rows].astype(np.int32))
+        self._moments.append(began[rows] + flat.steps[use] * step_us)
+        self._values.append(flat.values[use])
+        self._arrived.append(micros(labels["arrived_at"])[rows])
+        self._received.append(micros(labels["received_at"])[rows])
+
+    def moments(self) -> Ints:
+        """Return what each number is about, in microseconds since 1970; they are freed here."""
+        return _joined(self._moments)
+
+    def keys(self, slots: Ints, n_slots: int) -> Ints:
+        """Return entity times `n_slots` plus slot of each number; entities are freed here."""
+        keys: Ints = _joined(self._places).astype(np.int64)
+        keys *= n_slots
+        keys += slots
+        return keys
+
+    def latest(self, keys: Ints) -> tuple[Ints, Floats, Ints]:
+        """Return each key once, ascending, with the number that arrived last, and when."""
+        values, arrived = _joined(self._values), _joined(self._arrived)
+        order = np.argsort(keys)
+        keys = keys[order]
+        is_last = np.diff(keys, append=-1) != 0
+        if not is_last.all():
+            received, several = _joined(self._received), ~is_last
+            several[1:] |= several[:-1]
+            of = order[several]
+            by_arrival = np.lexsort((of, received[of], arrived[of], keys[several]))
+            order[several] = of[by_arrival]
+            order, keys = order[is_last], keys[is_last]
+        self._received.clear()
+        return keys, values[order], arrived[order]
+
+
+def _joined(parts: list[NDArray[_Number]]) -> NDArray[_Number]:
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def actuals_by_entity(
+    labels: Iterable[pa.Table], contract: Contract, entities: pa.Array
+) -> Actuals:
     """Lay out the labels of some entities; the latest arrival wins, value by value.
 
     Parameters
     ----------
     labels
-        With `entity`, `target_at`, `actual`, `arrived_at` and `received_at`.
+        Some rows after others, with `entity`, `target_at`, `actual`, `arrived_at` and
+        `received_at`.
     contract
         Names the targets, and the step between two numbers of a list.
     entities
         Each once; the labels of others are left out.
     """
-    labels = by_arrival(labels.filter(pc.is_in(labels["entity"], entities)))
-    places, arrived = places_of(labels["entity"], entities), micros(labels["arrived_at"])
-    began, step = micros(labels["target_at"]), contract.step_us
-    flats = [flatten(labels, "actual", target) for target in contract.targets]
-    moments = [began[flat.rows] + flat.steps * step for flat in flats]
-    all_moments = np.concatenate(moments)
-    first = int(all_moments.min(initial=_LATEST))
-    unit = max(int(np.gcd.reduce(all_moments - first)), 1)
-    n_slots = max(int(all_moments.max(initial=first)) - first, 0) // unit + 1
-    entity = np.concatenate([places[flat.rows] for flat in flats])
-    slots, known = (all_moments - first) // unit, None
+    of_targets = [_Arrivals() for _ in contract.targets]
+    for some in labels:
+        places = places_of(some["entity"], entities)
+        for own, target in zip(of_targets, contract.targets, strict=True):
+            own.add(some, places, flatten(some, "actual", target), contract.step_us)
+    moments = [own.moments() for own in of_targets]
+    first = min(int(each.min(initial=_LATEST)) for each in moments)
+    n_slots = max(int(each.max(initial=first)) for each in moments) - first + 1
+    known = None
     if n_slots * len(entities) > _MOST_CELLS:  # years of microseconds, of very many entities
-        known, slots = np.unique(all_moments, return_inverse=True)
+        known = np.unique(np.concatenate(moments))
         n_slots = known.size
-    of = entity * n_slots + slots
-    order = np.argsort(of, kind="stable")
-    is_first = np.diff(of[order], prepend=-1) > 0
-    cell = np.empty(of.size, np.int64)
-    cell[order] = np.cumsum(is_first) - 1
-    shape = (int(is_first.sum()), len(contract.targets))
+    found = list[tuple[Ints, Floats, Ints]]()
+    for own in of_targets:
+        of_own = moments.pop(0)
+        slots = of_own - first if known is None else np.searchsorted(known, of_own)
+        del of_own
+        found.append(own.latest(own.keys(slots, n_slots)))
+    keys = found[0][0] if len(found) == 1 else np.unique(np.concatenate([k for k, _, _ in found]))
+    shape = (keys.size, len(found))
     values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
-    ends = np.cumsum([flat.values.size for flat in flats])
-    for i, (flat, own) in enumerate(zip(flats, np.split(cell, ends[:-1]), strict=True)):
-        there = np.isfinite(flat.values)
-        values[own[there], i] = flat.values[there]  # in order of arrival: the last one stays
-        when[own[there], i] = arrived[flat.rows[there]]
+    for i, (of, own_values, arrived) in enumerate(found):
+        cell = np.searchsorted(keys, of) if of.size < keys.size else slice(None)
+        values[cell, i], when[cell, i] = own_values, arrived
     return Actuals(
         entities=entities,
         first=first,
-        unit=unit,
         n_slots=n_slots,
         moments=known,
-        keys=of[order][is_first],
+        keys=keys,
         values=values,
         arrived=when,
     )

@@ -133,15 +133,13 @@ class Log:
 
         None when no label was ever archived.
         """
-        reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
-        return self._read(
-            _Wanted(
-                Kind.LABELS,
-                f"day <= '{_days(window)[1]}' AND until >= '{_sql(window.start)}'",
-                reaches if only is None else reaches & only,
-                columns,
-            )
-        )
+        return self._read(_labels_about(window, columns, only))
+
+    def label_batches(
+        self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what `labels` returns, some rows at a time."""
+        return self._batches(_labels_about(window, columns, only))
 
     def labels_by(
         self, column: str, names: pa.Array, since: datetime, columns: Sequence[str]
@@ -165,7 +163,7 @@ class Log:
         wanted = _labels_by(column, since, columns)
         return self._read(replace(wanted, rows=wanted.rows & pc.is_in(pc.field(column), names)))
 
-    def label_batches(
+    def label_batches_by(
         self, column: str, since: datetime, columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
         """Yield the labels that name a prediction, or a session; the rest as in `labels_by`."""
@@ -311,6 +309,18 @@ def _of_predictions(
         Kind.PREDICTIONS,
         f"day >= '{first}' AND day <= '{last}'",
         condition if only is None else condition & only,
+        columns,
+    )
+
+
+def _labels_about(
+    window: Window, columns: Sequence[str], only: pc.Expression | None
+) -> _Wanted:
+    reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
+    return _Wanted(
+        Kind.LABELS,
+        f"day <= '{_days(window)[1]}' AND until >= '{_sql(window.start)}'",
+        reaches if only is None else reaches & only,
         columns,
     )
 
