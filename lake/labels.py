@@ -118,7 +118,8 @@ def actuals(log: Log, contract: Contract, entities: pa.Array, window: Window) ->
     key = LabelKey.TARGET_AT
     only = _bears(key, log.schema(Kind.LABELS).names)
     batches = log.label_batches(window, columns(key), only)
-    return actuals_by_entity(map(_table, batches if len(entities) else []), contract, entities)
+    tables = map(_table, batches if len(entities) else [])
+    return actuals_by_entity(tables, contract, entities)
 
 
 def _table(batch: pa.RecordBatch) -> pa.Table:

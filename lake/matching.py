@@ -162,19 +162,29 @@ class _Arrivals:
         """Return what each number is about, in microseconds since 1970; they are freed here."""
         return _joined(self._moments)
 
-    def keys(self, slots: Ints, n_slots: int) -> Ints:
-        """Return entity times `n_slots` plus slot of each number; entities are freed here."""
-        keys: Ints = _joined(self._places).astype(np.int64)
+    def latest(self, slots: Ints, n_slots: int) -> tuple[Ints, Floats, Ints]:
+        """Return the number of each entity and slot that arrived last, and when.
+
+        Parameters
+        ----------
+        slots : (number,)
+            What each is about.
+        n_slots
+            How many slots there are.
+
+        Returns
+        -------
+        keys, values, arrived : (key,)
+            Keys are entity times `n_slots` plus slot, ascending.
+        """
+        keys = _joined(self._places).astype(np.int64)
         keys *= n_slots
         keys += slots
-        return keys
-
-    def latest(self, keys: Ints) -> tuple[Ints, Floats, Ints]:
-        """Return each key once, ascending, with the number that arrived last, and when."""
-        values, arrived = _joined(self._values), _joined(self._arrived)
+        del slots  # each array is 80 MB for ten million labels: none is kept for longer
         order = np.argsort(keys)
         keys = keys[order]
-        is_last = np.diff(keys, append=-1) != 0
+        is_last = np.append(keys[1:] != keys[:-1], np.ones(min(keys.size, 1), np.bool_))
+        arrived = _joined(self._arrived)
         if not is_last.all():
             received, several = _joined(self._received), ~is_last
             several[1:] |= several[:-1]
@@ -183,7 +193,8 @@ class _Arrivals:
             order[several] = of[by_arrival]
             order, keys = order[is_last], keys[is_last]
         self._received.clear()
-        return keys, values[order], arrived[order]
+        arrived = arrived[order]
+        return keys, _joined(self._values)[order], arrived
 
 
 def _joined(parts: list[NDArray[_Number]]) -> NDArray[_Number]:
@@ -219,18 +230,10 @@ def actuals_by_entity(
     if n_slots * len(entities) > _MOST_CELLS:  # years of microseconds, of very many entities
         known = np.unique(np.concatenate(moments))
         n_slots = known.size
-    found = list[tuple[Ints, Floats, Ints]]()
-    for own in of_targets:
-        of_own = moments.pop(0)
-        slots = of_own - first if known is None else np.searchsorted(known, of_own)
-        del of_own
-        found.append(own.latest(own.keys(slots, n_slots)))
-    keys = found[0][0] if len(found) == 1 else np.unique(np.concatenate([k for k, _, _ in found]))
-    shape = (keys.size, len(found))
-    values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
-    for i, (of, own_values, arrived) in enumerate(found):
-        cell = np.searchsorted(keys, of) if of.size < keys.size else slice(None)
-        values[cell, i], when[cell, i] = own_values, arrived
+    found = [
+        own.latest(_slots(moments.pop(0), first, known), n_slots) for own in of_targets
+    ]
+    keys, values, when = _side_by_side(found)
     return Actuals(
         entities=entities,
         first=first,
@@ -240,6 +243,27 @@ def actuals_by_entity(
         values=values,
         arrived=when,
     )
+
+
+def _slots(moments: Ints, first: int, known: Ints | None) -> Ints:
+    if known is not None:
+        return np.searchsorted(known, moments)
+    moments -= first
+    return moments
+
+
+def _side_by_side(found: list[tuple[Ints, Floats, Ints]]) -> tuple[Ints, Floats, Ints]:
+    """Return the keys of any target, and the values and arrivals of all targets by them."""
+    if len(found) == 1:
+        keys, own, arrived = found[0]
+        return keys, own[:, None], arrived[:, None]
+    keys = np.unique(np.concatenate([of for of, _, _ in found]))
+    shape = (keys.size, len(found))
+    values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
+    for i, (of, own, arrived) in enumerate(found):
+        cell = np.searchsorted(keys, of)
+        values[cell, i], when[cell, i] = own, arrived
+    return keys, values, when
 
 
 def target_times(rows: pa.Table, contract: Contract) -> Ints:
