@@ -1,6 +1,6 @@
 """Labels of predictions: by which key they are read, and which prediction each is about."""
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -118,12 +118,13 @@ def actuals(log: Log, contract: Contract, entities: pa.Array, window: Window) ->
     key = LabelKey.TARGET_AT
     only = _bears(key, log.schema(Kind.LABELS).names)
     batches = log.label_batches(window, columns(key), only)
-    tables = map(_table, batches if len(entities) else [])
-    return actuals_by_entity(tables, contract, entities)
+    return actuals_by_entity(_tables(batches if len(entities) else []), contract, entities)
 
 
-def _table(batch: pa.RecordBatch) -> pa.Table:
-    return pa.Table.from_batches([batch])
+def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    for batch in batches:
+        yield pa.Table.from_batches([batch])
+    pa.default_memory_pool().release_unused()  # before they are sorted: up to 200 MB
 
 
 def _texts(column: pa.ChunkedArray) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 _NEVER = np.iinfo(np.int64).min
 _MOST_CELLS = 2**62  # of entities times slots: more would not fit into a key
+_GROWTH = 1.125
 _LATEST = 2**53  # later than any time that is stored
 
 
@@ -134,33 +135,51 @@ def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
     return found.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-class _Arrivals:
-    """Labels of one target by entity and time, some rows after others.
+class _Column(Generic[_Number]):
+    """An array that grows where it is: there is never a second copy of it."""
 
-    Each number is kept in a few flat arrays only: a day may have ten million.
+    def __init__(self, dtype: type[_Number]) -> None:
+        self._values: NDArray[_Number] = np.empty(0, dtype)
+        self._n = 0
+
+    def add(self, values: NDArray[_Number]) -> None:
+        first, self._n = self._n, self._n + values.size
+        if self._n > self._values.size:
+            self._values.resize(int(self._n * _GROWTH), refcheck=False)
+        self._values[first : self._n] = values
+
+    def pop(self) -> NDArray[_Number]:
+        """Return all values, and keep none."""
+        values, self._values = self._values, self._values[:0].copy()
+        values.resize(self._n, refcheck=False)
+        self._n = 0
+        return values
+
+
+class _Arrivals:
+    """Labels of one target by entity and time.
+
+    A day may have ten million, and then each array is 80 MB.
     """
 
     def __init__(self) -> None:
-        self._places = [np.empty(0, np.int32)]
-        self._moments, self._arrived, self._received = (
-            [np.empty(0, np.int64)] for _ in range(3)
-        )
-        self._values = [np.empty(0)]
+        self._places, self._values = _Column(np.int32), _Column(np.float64)
+        self._moments, self._arrived = _Column(np.int64), _Column(np.int64)
+        self._received = _Column(np.int64)
 
     def add(self, labels: pa.Table, places: Ints, flat: Flat, step_us: int) -> None:
         """Add the finite numbers of entities that were asked for."""
         use = np.flatnonzero((places[flat.rows] >= 0) & np.isfinite(flat.values))
         rows = flat.rows[use]
-        began = micros(labels["target_at"])
-        self._places.append(places[rows].astype(np.int32))
-        self._moments.append(began[rows] + flat.steps[use] * step_us)
-        self._values.append(flat.values[use])
-        self._arrived.append(micros(labels["arrived_at"])[rows])
-        self._received.append(micros(labels["received_at"])[rows])
+        self._places.add(places[rows].astype(np.int32))
+        self._moments.add(micros(labels["target_at"])[rows] + flat.steps[use] * step_us)
+        self._values.add(flat.values[use])
+        self._arrived.add(micros(labels["arrived_at"])[rows])
+        self._received.add(micros(labels["received_at"])[rows])
 
     def moments(self) -> Ints:
-        """Return what each number is about, in microseconds since 1970; they are freed here."""
-        return _joined(self._moments)
+        """Return what each number is about, in microseconds since 1970; it is kept no longer."""
+        return self._moments.pop()
 
     def latest(self, slots: Ints, n_slots: int) -> tuple[Ints, Floats, Ints]:
         """Return the number of each entity and slot that arrived last, and when.
@@ -177,30 +196,24 @@ class _Arrivals:
         keys, values, arrived : (key,)
             Keys are entity times `n_slots` plus slot, ascending.
         """
-        keys = _joined(self._places).astype(np.int64)
+        keys = self._places.pop().astype(np.int64)
         keys *= n_slots
         keys += slots
-        del slots  # each array is 80 MB for ten million labels: none is kept for longer
+        del slots
         order = np.argsort(keys)
         keys = keys[order]
         is_last = np.append(keys[1:] != keys[:-1], np.ones(min(keys.size, 1), np.bool_))
-        arrived = _joined(self._arrived)
+        arrived, received = self._arrived.pop(), self._received.pop()
         if not is_last.all():
-            received, several = _joined(self._received), ~is_last
+            several = ~is_last
             several[1:] |= several[:-1]
             of = order[several]
             by_arrival = np.lexsort((of, received[of], arrived[of], keys[several]))
             order[several] = of[by_arrival]
             order, keys = order[is_last], keys[is_last]
-        self._received.clear()
+        del received
         arrived = arrived[order]
-        return keys, _joined(self._values)[order], arrived
-
-
-def _joined(parts: list[NDArray[_Number]]) -> NDArray[_Number]:
-    whole = np.concatenate(parts)
-    parts.clear()
-    return whole
+        return keys, self._values.pop()[order], arrived
 
 
 def actuals_by_entity(
@@ -230,9 +243,7 @@ def actuals_by_entity(
     if n_slots * len(entities) > _MOST_CELLS:  # years of microseconds, of very many entities
         known = np.unique(np.concatenate(moments))
         n_slots = known.size
-    found = [
-        own.latest(_slots(moments.pop(0), first, known), n_slots) for own in of_targets
-    ]
+    found = [own.latest(_slots(moments.pop(0), first, known), n_slots) for own in of_targets]
     keys, values, when = _side_by_side(found)
     return Actuals(
         entities=entities,
