@@ -178,7 +178,7 @@ class _Arrivals:
         self._received.add(micros(labels["received_at"])[rows])
 
     def moments(self) -> Ints:
-        """Return what each number is about, in microseconds since 1970; it is kept no longer."""
+        """Return what each number is about, in microseconds since 1970."""
         return self._moments.pop()
 
     def latest(self, slots: Ints, n_slots: int) -> tuple[Ints, Floats, Ints]:
