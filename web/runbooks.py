@@ -1,18 +1,27 @@
 """The pages of an alert's runbook, and of the draft of its post-mortem."""
 
+from functools import cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from markdown_it import MarkdownIt
 
 from services.read_models.post_mortems import post_mortem
 from services.read_models.runbooks import runbook
 from web.rendering import PageRoute
 from web.signing import Visit, VisitDep
 
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # not before a page needs it
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 @router.get("/alerts/{alert_id}/runbook")
@@ -32,5 +41,5 @@ def show_post_mortem(flip_id: UUID, visit: VisitDep) -> Response:
 
 
 def _page(visit: Visit, title: str, markdown: str) -> Response:
-    html = _markdown.render(markdown)
+    html = _markdown().render(markdown)
     return visit.page("markdown.html", title=title, html=html, markdown=markdown)

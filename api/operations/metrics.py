@@ -1,12 +1,8 @@
 """Metrics for Prometheus: of this process, and of the whole installation."""
 
-from collections.abc import Iterator
-
 from fastapi import APIRouter, Request, Response
 from prometheus_client import REGISTRY
-from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from api.server.dependencies import CallerDep, NowDep, PlatformDep, ReadDep
 from db.tables import Scope
@@ -15,16 +11,6 @@ from services.read_models.own_health import own_health
 from services.read_models.prometheus import capacity, gauges
 
 router = APIRouter(tags=["metrics"])
-
-
-class _Read(Collector):
-    """Metric families read for one scrape."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
 
 
 @router.get("/metrics", response_class=Response)
@@ -37,7 +23,10 @@ def metrics(
     """
     api_keys.require(who, Scope.READ)
     of_here = capacity(parts.settings, parts.disks, parts.backlog_limit, session, now)
-    in_database = [*gauges(session, now), *own_health(session, now)]
-    families = _Read([*REGISTRY.collect(), *in_database, *of_here])
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(families), headers={"Content-Type": content_type})
+    is_open = content_type.startswith("application/openmetrics-text")
+    installation = (*gauges(session, now), *own_health(session, now), *of_here)
+    read = "".join(each.text(is_open) for each in installation).encode()
+    end = b"# EOF\n" if is_open else b""
+    text = encode(REGISTRY).removesuffix(end) + read + end
+    return Response(text, headers={"Content-Type": content_type})

@@ -2,9 +2,12 @@
 
 import re
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&])")
 
@@ -36,8 +39,12 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "none"
 
 
-def templates(folder: Path) -> Environment:
+@cache
+def templates(folder: Path) -> "Environment":
     """Return the templates of a folder: CommonMark with tables; `share` is a filter."""
+    # Not at the start: it takes 2 MB of memory.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     found = Environment(
         loader=FileSystemLoader(folder),
         autoescape=False,  # noqa: S701 - Markdown: `escaped` is applied to each value

@@ -6,14 +6,14 @@ Read from the database at each scrape. Described in docs/metrics.md.
 from collections.abc import Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.tables import Run
+from services.read_models.exposition import Gauge
 
 
-def own_health(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+def own_health(session: Session, now: datetime) -> Iterator[Gauge]:
     """Read the lag of each job that has an open run, and the heartbeat of the workers.
 
     Parameters
@@ -23,7 +23,7 @@ def own_health(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
     now
         Wall time.
     """
-    lag = GaugeMetricFamily(
+    lag = Gauge(
         "seqwatch_job_lag_seconds",
         "Age of the oldest unfinished run of a job.",
         labels=["job_name"],  # `job` is the label that Prometheus gives a target
@@ -36,9 +36,7 @@ def own_health(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
     for job, since in session.execute(oldest):
         lag.add_metric([job], max((now - since).total_seconds(), 0.0))
     yield lag
-    beat = GaugeMetricFamily(
-        "seqwatch_heartbeat_timestamp_seconds", "When a worker last finished a run."
-    )
+    beat = Gauge("seqwatch_heartbeat_timestamp_seconds", "When a worker last finished a run.")
     newest = session.scalar(select(func.max(Run.finished_at)))
     if newest is not None:
         beat.add_metric([], newest.timestamp())

@@ -185,10 +185,10 @@ def test_metrics_report_the_state_of_everything(operator: TestClient, model: str
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
         f'seqwatch_false_alarm_promised_seconds{{{labels},monitor="own"}} 7.776e+06',
-        f'seqwatch_false_alarm_achieved_seconds{{bound="seen",{labels},monitor="own",'
-        'source="reference"} 8.64e+06',
-        f'seqwatch_false_alarm_achieved_seconds{{bound="seen",{labels},monitor="own",'
-        'source="live"} 259200.0',
+        f'seqwatch_false_alarm_achieved_seconds{{{labels},monitor="own",source="reference",'
+        'bound="seen"} 8.64e+06',
+        f'seqwatch_false_alarm_achieved_seconds{{{labels},monitor="own",source="live",'
+        'bound="seen"} 259200.0',
         "seqwatch_deliveries_pending 0.0",
         "seqwatch_deliveries_dead 0.0",
     ):

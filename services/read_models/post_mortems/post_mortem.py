@@ -26,7 +26,7 @@ from services.read_models.overview.serving import ServingPart
 MOST_ROWS = 48  # of the table of traffic, and of evaluations
 WIDTHS = tuple(timedelta(minutes=n) for n in (1, 5, 15, 60, 360, 1440))
 LEAD = timedelta(minutes=15)  # shown before the onset
-_TEMPLATE = templates(Path(__file__).parent).get_template("post_mortem.md")
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +96,23 @@ def write(session: Session, root: Path, flip_id: UUID, only: UUID | None, now: d
 
     # decide
     changed = () if found is None else found.nearby
-    return _TEMPLATE.render(
-        incident=incident,
-        model=model,
-        monitor=monitor,
-        champion=champion[1].name if champion is not None else None,
-        found=found,
-        versions=_of(changed, Sort.VERSION),
-        contracts=_of(changed, Sort.CONTRACT, Sort.MISMATCH),
-        others=[one for one in changed if one.sort not in _APART],
-        traffic=_traffic(session, model, incident),
-        evaluations=_evaluations(session, monitor, incident),
-        deliveries=_deliveries(session, flips),
-        acts=nearby.audits(session, model.name, wall, None),
+    return (
+        templates(_FOLDER)
+        .get_template("post_mortem.md")
+        .render(
+            incident=incident,
+            model=model,
+            monitor=monitor,
+            champion=champion[1].name if champion is not None else None,
+            found=found,
+            versions=_of(changed, Sort.VERSION),
+            contracts=_of(changed, Sort.CONTRACT, Sort.MISMATCH),
+            others=[one for one in changed if one.sort not in _APART],
+            traffic=_traffic(session, model, incident),
+            evaluations=_evaluations(session, monitor, incident),
+            deliveries=_deliveries(session, flips),
+            acts=nearby.audits(session, model.name, wall, None),
+        )
     )
 
 

@@ -20,8 +20,6 @@ from services.read_models.overview import model as model_page
 FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("[a-z]*.md")))
 
-_TEMPLATES = templates(FOLDER)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runbook:
@@ -84,12 +82,16 @@ def rendered(
     model = session.get_one(Model, alert.model_id)
     newest = _newest_breach(session, monitor)
     page = model_page.model(session, model.name, only)
-    return _TEMPLATES.get_template(f"{name}.md").render(
-        alert=alert,
-        monitor=monitor,
-        model=page,
-        found=None if newest is None else explain(session, root, newest.id, only, now),
-        hour=page.hours[-1] if page.hours else None,
+    return (
+        templates(FOLDER)
+        .get_template(f"{name}.md")
+        .render(
+            alert=alert,
+            monitor=monitor,
+            model=page,
+            found=None if newest is None else explain(session, root, newest.id, only, now),
+            hour=page.hours[-1] if page.hours else None,
+        )
     )
 
 
