@@ -9,7 +9,8 @@ WORKDIR /app
 # What seldom changes first: the layer of dependencies is kept between builds.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; \
-      print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+      project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*project['dependencies'], *project['optional-dependencies']['otel'], sep='\n')" \
       > /tmp/dependencies.txt \
     && pip install -c constraints.txt -r /tmp/dependencies.txt
 COPY . .

@@ -6,7 +6,7 @@ BESIDE := $(wildcard client/pyproject.toml plugins/*/pyproject.toml)
 DISTRIBUTIONS := pyproject.toml $(BESIDE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test test-slow chaos bench bench-bars bench-peers bench-quality bench-sustained fmt clean
+.PHONY: help setup peers demo run check test test-slow chaos dashboards bench bench-bars bench-peers bench-quality bench-sustained fmt clean
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -21,6 +21,9 @@ $(INSTALLED): $(DISTRIBUTIONS) constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt \
 	  -e '.[dev]' $(patsubst %/pyproject.toml,-e ./%,$(BESIDE))
 	@touch $@
+
+peers: ## Install Prometheus and Alertmanager, beside which `make test` tests then
+	tests/peers/install
 
 demo: setup ## Watch a drift being noticed, retrained, proved and promoted (ARGS=…)
 	$(BIN)/seqwatch demo $(ARGS)
@@ -81,6 +84,9 @@ bench-quality: setup $(QUALITY_PEERS:%=.peers/%/.installed) ## Measure false ala
 
 bench-sustained: setup ## Measure ten minutes of 60,000 predictions a second (ARGS=…)
 	$(BIN)/python -m benchmarks.sustained $(ARGS)
+
+dashboards: setup ## Build the Grafana dashboards of deploy/grafana from their code
+	$(BIN)/python -m deploy.grafana.build
 
 fmt: setup ## Format, and mend what the linter can
 	$(BIN)/ruff format --quiet .

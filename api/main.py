@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings, routes, silences
 from api.configuration import routes as configuration
-from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
+from api.ingestion import erasures, events, ingest, kserve, lookup, sources, streams
 from api.models import (
     backtests,
     history,
@@ -22,6 +24,7 @@ from api.models import (
     versions,
 )
 from api.operations import health, keys, metrics, plugins
+from api.operations.request_spans import RequestSpans
 from api.server import description, errors
 from api.server.authentication import AsyncAuthenticator, RequireKey
 from api.server.dependencies import Platform
@@ -37,6 +40,7 @@ from services.access.rate_limits import BodyLimiter
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
 from services.models.registry import ModelCache
+from services.telemetry.spans import tracing
 from web import pages
 
 OPERATIONS = (health, metrics)  # asked by Prometheus and by load balancers
@@ -48,6 +52,7 @@ ROUTERS = (
     description,
     erasures,
     evaluations,
+    events,
     findings,
     history,
     keys,
@@ -78,11 +83,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         limiter=BodyLimiter(settings.max_waiting_bytes),
         disks=Disks(settings),
         backlog_limit=BacklogLimit(settings.max_backlog_bytes),
-        sender=Sender(
-            allow=settings.webhook_allow,
-            timeout=settings.webhook_timeout,
-            public_url=settings.public_url,
-        ),
+        sender=Sender.of(settings),
     )
     committer = Committer(
         sessions,
@@ -92,6 +93,8 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         disks=parts.disks,
     )
 
+    spans = tracing(settings, "api")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         committer.start()
@@ -99,6 +102,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
             yield
         finally:
             committer.stop()
+            spans.stop()
 
     # FastAPI's OpenAPI route needs no key, and its pages load scripts from other hosts:
     # module `description` serves the document with authentication.
@@ -108,6 +112,10 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
         redirect_slashes=False,  # the redirect would go to the host in the header Host
+        # FastAPI's spans name the path and the query of a request; ours name its route.
+        telemetry=TelemetryConfig(
+            tracing=False, metrics=False, logs=False, auto_configure=False
+        ),
     )
     app.state.platform = parts
     authenticator = AsyncAuthenticator(parts.authenticator)
@@ -124,4 +132,6 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     pages.mount(app, sessions=sessions, authenticator=parts.authenticator, settings=settings)
     app.add_middleware(RequireKey, authenticator=authenticator)
     app.add_middleware(SecurityHeaders)
+    if spans.tracer is not None:
+        app.surround(partial(RequestSpans, tracer=spans.tracer))
     return app

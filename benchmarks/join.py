@@ -1,11 +1,12 @@
 """What does it cost to join a late day of predictions with their labels, in CPU and memory?
 
-Run: `python -m benchmarks.join [--rows 1000000 2500000]`. A day is written straight into the
-lake; then its labels arrive, in another order. By default they name predictions by their id,
-with `--by entity` an entity and a moment. Each size is measured in a process of its own.
+Run: `python -m benchmarks.join [--rows 2500000 10000000] [--by id entity]`. A day is written
+straight into the lake; then its labels arrive, in another order. They name predictions by their
+id, or an entity and a moment. Each size is measured in a process of its own.
 """
 
 import argparse
+import itertools
 import subprocess
 import sys
 import time
@@ -109,16 +110,18 @@ def measure(n: int, by: str, horizon: int) -> None:
         f" {most:,.0f} MB, sums {np.nansum(day.cells):.6f}"
     )
     limit = SECONDS.get(n)
-    if limit is not None and by == "id" and horizon == 1:
-        report(Bar(name=f"join: {n:,} rows", figure=cpu, unit="CPU s", at_most=limit))
-        name = f"join: memory of {n:,} rows"
+    if limit is not None and horizon == 1:
+        of_rows = f"{n:,} rows" if by == "id" else f"{n:,} rows by entity"
+        report(Bar(name=f"join: {of_rows}", figure=cpu, unit="CPU s", at_most=limit))
+        name = f"join: memory of {of_rows}"
         report(Bar(name=name, figure=most, unit="MB", at_most=MOST_MEMORY))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 2_500_000])
-    parser.add_argument("--by", choices=["id", "entity"], default="id")
+    parser.add_argument("--rows", type=int, nargs="+", default=[2_500_000, 10_000_000])
+    keys = ["id", "entity"]
+    parser.add_argument("--by", choices=keys, nargs="+", default=keys)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--one", action="store_true", help="in this process")
     parser.add_argument("--fill", nargs=6, help=argparse.SUPPRESS)
@@ -134,11 +137,11 @@ def main() -> None:
             by,
         )
     elif given.one:
-        measure(given.rows[0], given.by, given.steps)
+        measure(given.rows[0], given.by[0], given.steps)
     else:
-        for n in given.rows:
+        for n, by in itertools.product(given.rows, given.by):
             child = [sys.executable, "-m", "benchmarks.join", "--one", "--rows", str(n)]
-            subprocess.run([*child, "--by", given.by, "--steps", str(given.steps)], check=True)
+            subprocess.run([*child, "--by", by, "--steps", str(given.steps)], check=True)
 
 
 if __name__ == "__main__":

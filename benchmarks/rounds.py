@@ -2,8 +2,8 @@
 
 Run: `python -m benchmarks.rounds [--models 10 100 500]`. Models of `benchmarks.fleet` with 8
 features and a grain of 15 minutes are sent a row every 30 s of event time, one to ten in each
-round. CPU time and SQL statements of a fold of all; then of each job, and of each question of
-the ticker, where nothing is due.
+round. CPU time and SQL statements of a fold of all, statements of their archive; then of each
+job, and of each question of the ticker, where nothing is due.
 """
 
 import argparse
@@ -50,7 +50,9 @@ CONTRACT = Contract(
 )
 BEGIN = fleet.START + fleet.DAYS * DAY  # all days before are evaluated
 EVERY, N_BEFORE, MOST_ROWS, ROUNDS = 30 * SECOND, 240, 10, 7
-FOLD_MS, IDLE_MS, GROWTH, LOCK_MS = 4.0, 4.0, 1.2, 100  # the first two are of each model
+FOLD_MS, IDLE_MS, STATEMENTS = 2.0, 4.0, 1  # of each model; statements of fold and archive
+MANY = 500  # models; of fewer, the statements that all share are more of each
+GROWTH, LOCK_MS = 1.2, 100
 
 
 def batch(number: int, first: int, n: int) -> pa.Table:
@@ -116,25 +118,34 @@ def cpu_ms(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - began)
 
 
-def fold_rounds(sessions: sessionmaker[Session], senders: Senders, n_models: int) -> float:
+def fold_rounds(
+    sessions: sessionmaker[Session], senders: Senders, n_models: int, lake: Path
+) -> float:
     """Print what a fold of one batch for each model costs; the median per model, in ms."""
     engine: Engine = sessions.kw["bind"]
-    spent, n, longest = [], 0, list[float]()
+    spent, n, n_archive, longest = [], 0, 0, list[float]()
     for _ in range(ROUNDS):
         now = senders.send()
         with statements(engine) as seen, write_transactions(engine) as held:
             spent.append(cpu_ms(lambda now=now: fold_all(sessions, now + SECOND)))  # type: ignore[misc]
         n = len(seen)
         longest.append(max(held))
+        with statements(engine) as seen:
+            archive_all(sessions, lake, now + SECOND)
+        n_archive = len(seen)
     each = statistics.median(spent) / n_models
     print(
         f"{n_models:4} models, fold of a batch each: {each * n_models:8.1f} ms CPU, "
-        f"{each:6.2f} ms and {n / n_models:5.1f} statements a model, "
+        f"{each:6.2f} ms and {n / n_models:5.1f} statements a model "
+        f"({n_archive / n_models:.1f} of the archive), "
         f"longest write transaction {statistics.median(longest):.0f} ms",
         flush=True,
     )
     name = f"rounds: write transaction of a fold of {n_models} models"
     report(Bar(name=name, figure=statistics.median(longest), unit="ms", at_most=LOCK_MS))
+    name = f"rounds: statements of fold and archive of {n_models} models, of each"
+    if n_models >= MANY:
+        report(Bar(name=name, figure=(n + n_archive) / n_models, unit="", at_most=STATEMENTS))
     return each
 
 
@@ -157,33 +168,33 @@ def questions(sessions: sessionmaker[Session]) -> dict[str, Callable[[], object]
     }
 
 
-def idle_round(sessions: sessionmaker[Session], n_models: int, now: datetime) -> float:
+def idle_round(
+    sessions: sessionmaker[Session], n_models: int, now: datetime, lake: Path
+) -> float:
     """Print what each job costs where nothing is due; their sum per model, in ms."""
     live = LiveMonitors(sessions)
-    with TemporaryDirectory() as folder:
-        lake = Path(folder)
-        sender = Sender(allow=(), timeout=10 * SECOND, public_url="")
-        work: dict[str, Callable[[], object]] = {
-            "fold": lambda: fold_all(sessions, now),
-            "live monitors, clock due": lambda: live.run(now),
-            "live monitors": lambda: live.run(now),
-            "archive": lambda: archive_all(sessions, lake, now),
-            "join": lambda: join_all(sessions, lake, now),
-            "pair events": lambda: sweep(sessions, lambda: now, timedelta(minutes=1)),
-            "deliver": lambda: deliver_all(sessions, sender, lambda: now),
-            **questions(sessions),
-        }
-        archive_all(sessions, lake, now)
-        live.run(now)  # the first one fits, and stores
-        spent: dict[str, list[float]] = {name: [] for name in work}
-        engine, n = sessions.kw["bind"], dict[str, int]()
-        for _ in range(2):
-            time.sleep(CLOCK_EVERY.total_seconds())
-            now += CLOCK_EVERY
-            for name, each in work.items():
-                with statements(engine) as seen:
-                    spent[name].append(cpu_ms(each))
-                n[name] = len(seen)
+    sender = Sender(allow=(), timeout=10 * SECOND, public_url="")
+    work: dict[str, Callable[[], object]] = {
+        "fold": lambda: fold_all(sessions, now),
+        "live monitors, clock due": lambda: live.run(now),
+        "live monitors": lambda: live.run(now),
+        "archive": lambda: archive_all(sessions, lake, now),
+        "join": lambda: join_all(sessions, lake, now),
+        "pair events": lambda: sweep(sessions, lambda: now, timedelta(minutes=1)),
+        "deliver": lambda: deliver_all(sessions, sender, lambda: now),
+        **questions(sessions),
+    }
+    archive_all(sessions, lake, now)
+    live.run(now)  # the first one fits, and stores
+    spent: dict[str, list[float]] = {name: [] for name in work}
+    engine, n = sessions.kw["bind"], dict[str, int]()
+    for _ in range(2):
+        time.sleep(CLOCK_EVERY.total_seconds())
+        now += CLOCK_EVERY
+        for name, each in work.items():
+            with statements(engine) as seen:
+                spent[name].append(cpu_ms(each))
+            n[name] = len(seen)
     for name, each_ms in spent.items():
         print(
             f"{n_models:4} models, {name:26} {each_ms[-1]:8.1f} ms CPU {n[name]:6} statements"
@@ -195,12 +206,15 @@ def idle_round(sessions: sessionmaker[Session], n_models: int, now: datetime) ->
 
 def measure(n_models: int) -> tuple[float, float]:
     """Return CPU per model of a round with a batch for each, and of one with none, in ms."""
-    with fleet.fleet(n_models, CONTRACT) as (sessions, model_ids, _):
-        senders = Senders(sessions, model_ids)
+    with (
+        fleet.fleet(n_models, CONTRACT) as (sessions, model_ids, _),
+        TemporaryDirectory() as folder,
+    ):
+        lake, senders = Path(folder), Senders(sessions, model_ids)
         now = senders.send(N_BEFORE)
         fold_all(sessions, now + HOUR)
-        each = fold_rounds(sessions, senders, n_models)
-        return each, idle_round(sessions, n_models, now + HOUR)
+        each = fold_rounds(sessions, senders, n_models, lake)
+        return each, idle_round(sessions, n_models, now + HOUR, lake)
 
 
 def main() -> int:

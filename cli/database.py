@@ -19,7 +19,7 @@ from services.access.api_keys import create_key
 @contextmanager
 def connected(settings: Settings) -> Iterator[sessionmaker[Session]]:
     """Give one command its sessions."""
-    engine = connect(settings.database_url)
+    engine = connect(settings.database_url, settings.credentials_key)
     try:
         check(engine)
         yield sessionmaker(engine, expire_on_commit=False)

@@ -1,7 +1,6 @@
 """Run and operate Seqwatch: `seqwatch COMMAND`."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from cli.importing.arguments import add_backtest, add_import
 from core import __version__
 from core.errors import AppError, NotInstalled, Unprocessable
 from core.settings import Settings, check_names
+from services.telemetry import logs
 
 Command: TypeAlias = Callable[[Settings, argparse.Namespace], int]
 
@@ -25,13 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("alembic", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # A tick that is skipped because the one before still asks is made up for by the next.
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     try:
         check_names(os.environ)
         settings = Settings()
@@ -46,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"{error.__cause__ or error} (see docs/settings.md)", file=sys.stderr)
         return 2
+    logs.configure(settings.log_format)
     try:
         # Only what the command needs is imported: torch by the trainer, FastAPI by the API.
         command: Command = resolve_name(f"cli.{given.command}")
@@ -148,7 +142,7 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     text = "move what holds a stream up that is set aside to quarantine; it goes on"
     discard = acts.add_parser("discard", help=text, description=text)
     discard.add_argument("model")
-    discard.add_argument("stream", choices=["predictions", "labels", "reference"])
+    discard.add_argument("stream", choices=["predictions", "labels", "reference", "events"])
 
 
 def _add_configuration(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

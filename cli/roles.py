@@ -19,14 +19,16 @@ import numpy as np
 import pyarrow as pa
 import uvicorn
 from sqlalchemy.orm import Session, sessionmaker
+from uvicorn.config import LOGGING_CONFIG
 
 from core.schema.task import TASKS
-from core.settings import Settings
+from core.settings import LogFormat, Settings
 from db import migrate
 from db.session import connect
 from lake import storage
 from retrain.drill import NO_DRILL, Drill
 from services.platform_faults.outage import described, is_outage
+from services.telemetry.spans import tracing
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ LONGEST_STOP = timedelta(seconds=60)
 
 def _sessions(settings: Settings) -> sessionmaker[Session]:
     """Open the database, unless it or a folder is of an earlier installation."""
-    engine = connect(settings.database_url)
+    engine = connect(settings.database_url, settings.credentials_key)
     try:
         migrate.check(engine)
         storage.check(settings.lake, "the prediction log")
@@ -92,6 +94,7 @@ def serve(settings: Settings, given: argparse.Namespace) -> int:
     gc.set_threshold(50_000, 20, 100)
     uvicorn.run(
         app,
+        log_config=LOGGING_CONFIG if settings.log_format is LogFormat.TEXT else None,
         host=settings.host,
         port=settings.port,
         fd=given.fd,
@@ -162,17 +165,23 @@ def work(settings: Settings, _: argparse.Namespace) -> int:
     stop = until_signalled()
     sessions = _sessions(settings)
     wired = jobs(settings, sessions)
+    spans = tracing(settings, "worker")
     ticker = Ticker(settings, sessions)
     ticker.start()
     idle = dict.fromkeys(Queue, LONG_IDLE_SECONDS)
     idle |= dict.fromkeys((Queue.FOLD, Queue.DELIVERY), IDLE_SECONDS)
     run_threads(
         [
-            partial(Worker(settings, sessions, wired, queue).run, stop, idle[queue])
+            partial(
+                Worker(settings, sessions, wired, queue, tracer=spans.tracer).run,
+                stop,
+                idle[queue],
+            )
             for queue in Queue
         ]
     )
     ticker.stop()
+    spans.stop()
     return 0
 
 
@@ -183,6 +192,10 @@ def train(settings: Settings, _: argparse.Namespace, drill: Drill = NO_DRILL) ->
 
     stop = until_signalled()
     sessions = _sessions(settings)
-    trainer = Worker(settings, sessions, training(settings, sessions, drill))
+    spans = tracing(settings, "trainer")
+    trainer = Worker(
+        settings, sessions, training(settings, sessions, drill), tracer=spans.tracer
+    )
     run_threads([partial(trainer.run, stop, LONG_IDLE_SECONDS)])
+    spans.stop()
     return 0

@@ -1,14 +1,19 @@
 """Settings of the installation, read once at start."""
 
+import base64
+import ssl
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
     Field,
+    FilePath,
     IPvAnyNetwork,
     ValidationInfo,
     field_validator,
@@ -55,6 +60,13 @@ def _seconds(given: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 DurationOrZero = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
+
+
+class LogFormat(StrEnum):
+    """How a process writes its log."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(BaseSettings):
@@ -113,6 +125,25 @@ class Settings(BaseSettings):
     # Receivers inside one's own network are refused unless the operator lists them.
     webhook_allow: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     webhook_timeout: Duration = timedelta(seconds=15)
+    # Through which receivers outside `webhook_allow` are reached; it may hold a password.
+    egress_proxy: str = Field(default="", repr=False)
+    ca_bundle: FilePath | None = None  # trusted beside the system's certificates
+    apprise_services: Annotated[frozenset[str], NoDecode] = frozenset()
+    # Fernet keys, one a line: the first encrypts, all decrypt.
+    credentials_key: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+
+    log_format: LogFormat = LogFormat.TEXT
+    otlp_endpoint: str = ""  # empty: no spans
+    trace_url: str = ""  # of a trace in its backend; empty: no links
+
+    @field_validator("otlp_endpoint", "trace_url")
+    @classmethod
+    def _web_address(cls, given: str, field: ValidationInfo) -> str:
+        if given and not given.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        if given and field.field_name == "trace_url" and "{trace_id}" not in given:
+            raise ValueError("must contain {trace_id}")
+        return given
 
     @field_validator("database_url")
     @classmethod
@@ -166,7 +197,53 @@ class Settings(BaseSettings):
             return given
         return lake_root(given, others.data.get("lake_options"))
 
-    @field_validator("trusted_proxies", "webhook_allow", mode="before")
+    @field_validator("egress_proxy")
+    @classmethod
+    def _http_proxy(cls, given: str) -> str:
+        try:
+            parts = urlsplit(given)
+            is_proxy = bool(parts.scheme == "http" and parts.hostname and parts.port != 0)
+            is_proxy &= parts.path in ("", "/") and not parts.query
+        except ValueError:
+            is_proxy = False
+        if given and not is_proxy:
+            raise ValueError("must be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
+        return given
+
+    @field_validator("ca_bundle", mode="before")
+    @classmethod
+    def _no_file(cls, given: object) -> object:
+        """Read an empty text as no file."""
+        return None if given == "" else given
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _certificates(cls, given: Path | None) -> Path | None:
+        if given is not None:
+            try:
+                ssl.create_default_context(cafile=given)
+            except (ssl.SSLError, OSError):
+                raise ValueError(f"{given} holds no certificates in PEM") from None
+        return given
+
+    @field_validator("credentials_key", mode="before")
+    @classmethod
+    def _lines(cls, given: object) -> object:
+        return tuple(given.split()) if isinstance(given, str) else given
+
+    @field_validator("credentials_key")
+    @classmethod
+    def _fernet_keys(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for number, key in enumerate(given, start=1):
+            try:
+                is_key = len(base64.urlsafe_b64decode(key)) == 32
+            except ValueError:
+                is_key = False
+            if not is_key:
+                raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
+        return given
+
+    @field_validator("trusted_proxies", "webhook_allow", "apprise_services", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         """Read a list as people write it in an environment: with commas."""

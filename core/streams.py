@@ -81,6 +81,8 @@ class Additive(Generic[T]):
         What is stored of one row, which begins with the number of its format.
     from_many
         Returns the summary of everything in some rows, at least one.
+    added
+        Returns rows with what was seen added to each: one alone costs little less than many.
     split
         Cuts a summary into its rows, each with its start.
     level
@@ -96,6 +98,7 @@ class Additive(Generic[T]):
     name: str
     to_bytes: Callable[[T], bytes]
     from_many: Callable[[Sequence[bytes]], T]
+    added: Callable[[Sequence[tuple[bytes, T]]], list[bytes]]
     split: Callable[[T], Iterable[tuple[datetime, T]]]
     level: Level = Level.HOUR
     whole: Callable[[T, datetime], T] | None = None

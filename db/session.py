@@ -1,7 +1,7 @@
 """One unit of work is one transaction."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+
+from db.encrypted import use_keys
 
 # Errors of SQLite when the disk is full or broken, or another holds the file for long.
 _SQLITE_OUTAGES = frozenset(
@@ -37,8 +39,10 @@ _POSTGRES_PATIENCE = {
 }
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, credentials_keys: Sequence[str] = ()) -> Engine:
     """Return an engine, set up for its database.
+
+    With keys, configurations of channels are encrypted (`db.encrypted`).
 
     SQLite: write-ahead log; `synchronous=FULL`, because an acknowledged batch
     must survive a power cut; transactions begin as writers, so that two of
@@ -48,13 +52,16 @@ def connect(url: str) -> Engine:
     if not url.startswith("sqlite"):
         reached = make_url(url)
         reached = reached.update_query_dict({**_POSTGRES_PATIENCE, **reached.query})
-        return create_engine(reached, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(reached, pool_pre_ping=True, hide_parameters=True)
+        use_keys(engine, credentials_keys)
+        return engine
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
+    use_keys(engine, credentials_keys)
     return engine
 
 

@@ -26,6 +26,7 @@ from db.queries import sources
 from db.queries.log import recompute_marks
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
+from jobs.catch_up import Asked, to_ask
 from jobs.worker import log_failure
 from services.evaluation import failed_slots, schedule
 from services.open_tables import publish
@@ -35,7 +36,6 @@ from services.sources import definitions
 
 log = logging.getLogger(__name__)
 
-Asked: TypeAlias = tuple[str, str, datetime]  # job, subject and slot of a run
 Wanted: TypeAlias = Callable[[Session, datetime], Iterable[Asked]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,11 +112,10 @@ class Jumps:
 
 
 def at_slots(job: str, every: timedelta) -> Wanted:
-    """Return what asks for a job once per slot of wall time, and for one run at a time."""
+    """Return what asks for a job once per slot of wall time."""
 
-    def wanted(session: Session, now: datetime) -> Iterator[Asked]:
-        if not runs.is_open(session, job):
-            yield job, "", slot_of(now, every)
+    def wanted(_: Session, now: datetime) -> Iterator[Asked]:
+        yield job, "", slot_of(now, every)
 
     return wanted
 
@@ -155,8 +154,7 @@ def erasures(session: Session, now: datetime) -> Iterator[Asked]:
 def pulls(session: Session, now: datetime) -> Iterator[Asked]:
     """Yield the sources that are due by their schedules."""
     for source_id, slot in sources.due(session, now):
-        if not runs.is_open(session, definitions.JOB, str(source_id)):
-            yield definitions.JOB, str(source_id), slot
+        yield definitions.JOB, str(source_id), slot
 
 
 # Whose runs are begun anew when they are done: a rollout is trained and tested more than
@@ -222,7 +220,9 @@ class Ticker:
         now = utcnow()
         with read_only(self._sessions) as session:
             found = {*wanted(session, now)}
-            found -= runs.open_slots(session, {job for job, _, _ in found}) if found else set()
+            if found:
+                unfinished = runs.open_slots(session, {job for job, _, _ in found})
+                found = to_ask(found, unfinished)
         if found:
             with unit_of_work(self._sessions) as session:
                 for job, subject, slot in sorted(found):

@@ -41,11 +41,7 @@ from services.summaries.roll_up import roll_up_all
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
     """Return the jobs by name, each bound to this process's database and folders."""
-    sender = Sender(
-        allow=settings.webhook_allow,
-        timeout=settings.webhook_timeout,
-        public_url=settings.public_url,
-    )
+    sender = Sender.of(settings)
 
     live = LiveMonitors(sessions)
 
@@ -94,9 +90,11 @@ def _evaluating(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[
 
     def evaluate_day(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
-        slots = waiting(sessions, model_id)
+        found = waiting(sessions, model_id)
+        slots = found.slots
         if slots and slots[0] <= claim.slot:  # else a run before has evaluated it with its own
-            catch_up(sessions, settings.lake, model_id, now)
+            if found.is_behind:
+                catch_up(sessions, settings.lake, model_id, now)
             until = max(claim.slot, slots[-1])
             evaluate_until(sessions, baselines, model_id, until, now, slots)
         if deadlines.under_way(sessions, model_id):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from time import monotonic
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,6 +21,10 @@ from db.tables.queue import RunStatus
 from services.platform_faults import failing_jobs
 from services.platform_faults.failing_jobs import Failure
 from services.platform_faults.outage import described, is_outage
+from services.telemetry.spans import traced
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +89,8 @@ class Worker:
         What is known, by name.
     queue
         Only runs of its jobs are taken; by default runs of all jobs that are known.
+    tracer
+        Begins a span for each attempt; none is begun without.
     """
 
     def __init__(
@@ -93,7 +99,10 @@ class Worker:
         sessions: sessionmaker[Session],
         jobs: Mapping[str, Job],
         queue: Queue | None = None,
+        *,
+        tracer: "Tracer | None" = None,
     ) -> None:
+        self._tracer = tracer
         self._lease = settings.lease
         self._sessions = sessions
         self._jobs = {name: job for name, job in jobs.items() if queue in (None, job.queue)}
@@ -125,7 +134,7 @@ class Worker:
             claim = runs.claim(session, utcnow(), self._lease, self._jobs)
         if claim is None:
             return False
-        self._settle(claim, self._attempt(claim))
+        self._settle(claim, traced(self._tracer, claim, self._attempt))
         return True
 
     def _attempt(self, claim: Claim) -> Exception | None:

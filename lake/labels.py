@@ -1,6 +1,6 @@
 """Labels of predictions: by which key they are read, and which prediction each is about."""
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -53,10 +53,16 @@ def wanted(
         return pc.field(name).isin(_texts(rows[name]))
     of_entity = pc.field("entity").isin(_texts(rows["entity"]))
     reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
+    return of_entity & reaches & _bears(key, stored)
+
+
+def _bears(key: LabelKey, stored: Container[str]) -> pc.Expression:
+    """Return which labels by an entity are about a time, or about an interval."""
+    named = pc.field("entity").is_valid()
     if "target_end" not in stored:
-        return of_entity & reaches
+        return named
     is_interval = pc.field("target_end").is_valid()
-    return of_entity & reaches & (is_interval if key is LabelKey.INTERVAL else ~is_interval)
+    return named & (is_interval if key is LabelKey.INTERVAL else ~is_interval)
 
 
 def received_since(rows: pa.Table) -> datetime:
@@ -97,6 +103,30 @@ def read(
     return found
 
 
+def actuals(log: Log, contract: Contract, entities: pa.Array, window: Window) -> Actuals:
+    """Lay out the labels by entity and time that reach into a window; they are read in parts.
+
+    Parameters
+    ----------
+    log, contract
+        Of the model.
+    entities
+        Each once; labels of others are left out.
+    window
+        Of target time.
+    """
+    key = LabelKey.TARGET_AT
+    only = _bears(key, log.schema(Kind.LABELS).names)
+    batches = log.label_batches(window, columns(key), only)
+    return actuals_by_entity(_tables(batches if len(entities) else []), contract, entities)
+
+
+def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    for batch in batches:
+        yield pa.Table.from_batches([batch])
+    pa.default_memory_pool().release_unused()  # before they are sorted: up to 200 MB
+
+
 def _texts(column: pa.ChunkedArray) -> pa.Array:
     return pc.unique(column).drop_null()
 
@@ -129,7 +159,7 @@ class Labels:
     tables
         From `read`.
     actuals
-        Those of `tables` by entity and time, where they are laid out already.
+        Labels by entity and time, where they are laid out already.
     """
 
     def __init__(
@@ -148,7 +178,9 @@ class Labels:
         ]
         self._actuals = None if is_whole else actuals
         if not is_whole and actuals is None and LabelKey.TARGET_AT in tables:
-            self._actuals = of_entities(contract, rows, tables[LabelKey.TARGET_AT])
+            self._actuals = actuals_by_entity(
+                [tables[LabelKey.TARGET_AT]], contract, _texts(rows["entity"])
+            )
         self._intervals = None if is_whole else tables.get(LabelKey.INTERVAL)
 
     def values(self, start: int = 0, n: int | None = None) -> Values:
@@ -288,11 +320,6 @@ def _numbers(key: LabelKey, rows: pa.Table, labels: pa.Table) -> tuple[Ints, Int
 def _ints(column: pa.ChunkedArray) -> Ints:
     found: Ints = pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy()
     return found
-
-
-def of_entities(contract: Contract, rows: pa.Table, labels: pa.Table) -> Actuals:
-    """Lay out labels by entity and time, of the entities of some predictions."""
-    return actuals_by_entity(labels, contract, pc.unique(rows["entity"]).drop_null())
 
 
 def _by_interval(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values:

@@ -1,6 +1,8 @@
 """Lists of numbers, one per row, as flat arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +16,7 @@ DAY_US = 86_400_000_000  # microseconds of a day
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +90,36 @@ def flatten(rows: pa.Table, column: str, field: str) -> Flat:
 def flatten_lists(lists: pa.ChunkedArray | pa.ListArray) -> Flat:
     """Lay out lists of numbers."""
     return _spread(lists, _values(lists))
+
+
+def singles(lists: Sequence[pa.ListArray]) -> Floats | None:
+    """Return the numbers of lists that all hold just one, as most services send them.
+
+    Returns
+    -------
+    numbers : (field, row)
+        NaN where a list holds null. None where any list holds another number of values.
+
+    Examples
+    --------
+    >>> singles([pa.array([[1.0], [None]]), pa.array([[3.0], [4.0]])])
+    array([[ 1., nan],
+           [ 3.,  4.]])
+    >>> singles([pa.array([[1.0], [2.0]]), pa.array([[3.0, 4.0], None])])
+    """
+    if not lists or any(each.null_count for each in lists):
+        return None
+    offsets = np.array([each.offsets.to_numpy() for each in lists])
+    if (offsets[:, 1:] - offsets[:, :-1] != 1).any():
+        return None
+    n = offsets.shape[1] - 1
+    return np.array(
+        [
+            numbers(each.values)[first : first + n]
+            for each, first in zip(lists, offsets[:, 0].tolist(), strict=True)
+        ],
+        dtype=np.float64,
+    )
 
 
 def flatten_codes(rows: pa.Table, column: str, field: str, vocabulary: tuple[str, ...]) -> Flat:
@@ -190,20 +223,47 @@ def _spread(lists: pa.ChunkedArray | pa.ListArray, values: Floats) -> Flat:
     return Flat(values=values, rows=rows_of, steps=steps, lengths=lengths)
 
 
-def longest(lists: pa.ListArray) -> int:
-    """Return the length of the longest list; 0 where there is none.
+def longest(lists: Sequence[pa.ListArray]) -> list[int]:
+    """Return the length of the longest list of each field; 0 where there is none.
+
+    Parameters
+    ----------
+    lists
+        Of each field, all of as many rows.
 
     Examples
     --------
-    >>> longest(pa.array([[1.0, 2.0], None])), longest(pa.array([], pa.list_(pa.float64())))
-    (2, 0)
+    >>> longest([pa.array([[1.0, 2.0], None]), pa.array([[], [""]])])
+    [2, 1]
     """
-    return int(_lengths(lists).max(initial=0))
+    lengths = np.array([_lengths(each) for each in lists], np.int64)
+    return lengths.max(axis=-1, initial=0).tolist() if lists else []
+
+
+def flags(column: pa.ChunkedArray) -> Bools:
+    """Return a column of flags; it must hold no null."""
+    return column.to_numpy()  # type: ignore[no-any-return]
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> Floats:
     """Return a column of numbers; null becomes NaN."""
     return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def differ(column: pa.ChunkedArray, text: str) -> Bools:
+    """Return which texts of a column, which must hold no null, are not the given one.
+
+    Examples
+    --------
+    >>> differ(pa.chunked_array([["v1", "reference"]]), "reference")
+    array([ True, False])
+    """
+    return flags(pc.not_equal(column, _scalar(text)))
+
+
+@lru_cache(maxsize=16)  # to make one takes longer than to compare a few rows with it
+def _scalar(text: str) -> pa.StringScalar:
+    return pa.scalar(text)
 
 
 def days_of(column: pa.ChunkedArray) -> Ints:

@@ -1,17 +1,23 @@
 """Join of predictions and labels: lookup of the labels of each target time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from core.arrays import Bools
 from core.schema.contract import Contract
-from lake.lists import Floats, Ints, flatten, micros
+from lake.lists import Flat, Floats, Ints, flatten, micros
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _NEVER = np.iinfo(np.int64).min
 _MOST_CELLS = 2**62  # of entities times slots: more would not fit into a key
+_GROWTH = 1.125
 _LATEST = 2**53  # later than any time that is stored
 
 
@@ -62,8 +68,8 @@ class Actuals:
     ----------
     entities
         Those that were asked for; an entity is known by its place in them.
-    first, unit, n_slots
-        A time is `first` plus `unit` times its slot, in microseconds since 1970.
+    first, n_slots
+        A time is `first` plus its slot, in microseconds since 1970.
     moments : (slot,)
         The times instead, where such a grid would have too many slots; else None.
     keys : (cell,)
@@ -74,7 +80,6 @@ class Actuals:
 
     entities: pa.Array
     first: int
-    unit: int
     n_slots: int
     moments: Ints | None
     keys: Ints
@@ -105,9 +110,8 @@ class Actuals:
         slot, is_one = self._slots(times)
         is_one &= (entity >= 0)[:, None]
         key = entity[:, None] * self.n_slots + slot
-        order = np.argsort(
-            key, axis=None
-        )  # near keys are found near each other: ten times faster
+        # Near keys are found near each other: ten times faster.
+        order = np.argsort(key, axis=None)
         cell = np.empty(key.shape, np.int64)
         cell.flat[order] = np.searchsorted(self.keys, key.flat[order])
         cell = cell.clip(max=self.keys.size - 1)
@@ -119,8 +123,8 @@ class Actuals:
         if self.moments is not None:
             slot = np.searchsorted(self.moments, times).clip(max=self.n_slots - 1)
             return slot, self.moments[slot] == times
-        slot, rest = np.divmod(times - self.first, self.unit)
-        return slot, (rest == 0) & (slot >= 0) & (slot < self.n_slots)
+        slot = times - self.first
+        return slot, (slot >= 0) & (slot < self.n_slots)
 
 
 def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
@@ -131,54 +135,146 @@ def places_of(column: pa.ChunkedArray, entities: pa.Array) -> Ints:
     return found.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) -> Actuals:
+class _Column(Generic[_Number]):
+    """An array that grows where it is: there is never a second copy of it."""
+
+    def __init__(self, dtype: type[_Number]) -> None:
+        self._values: NDArray[_Number] = np.empty(0, dtype)
+        self._n = 0
+
+    def add(self, values: NDArray[_Number]) -> None:
+        first, self._n = self._n, self._n + values.size
+        if self._n > self._values.size:
+            self._values.resize(int(self._n * _GROWTH), refcheck=False)
+        self._values[first : self._n] = values
+
+    def pop(self) -> NDArray[_Number]:
+        """Return all values, and keep none."""
+        values, self._values = self._values, self._values[:0].copy()
+        values.resize(self._n, refcheck=False)
+        self._n = 0
+        return values
+
+
+class _Arrivals:
+    """Labels of one target by entity and time.
+
+    A day may have ten million, and then each array is 80 MB.
+    """
+
+    def __init__(self) -> None:
+        self._places, self._values = _Column(np.int32), _Column(np.float64)
+        self._moments, self._arrived = _Column(np.int64), _Column(np.int64)
+        self._received = _Column(np.int64)
+
+    def add(self, labels: pa.Table, places: Ints, flat: Flat, step_us: int) -> None:
+        """Add the finite numbers of entities that were asked for."""
+        use = np.flatnonzero((places[flat.rows] >= 0) & np.isfinite(flat.values))
+        rows = flat.rows[use]
+        self._places.add(places[rows].astype(np.int32))
+        self._moments.add(micros(labels["target_at"])[rows] + flat.steps[use] * step_us)
+        self._values.add(flat.values[use])
+        self._arrived.add(micros(labels["arrived_at"])[rows])
+        self._received.add(micros(labels["received_at"])[rows])
+
+    def moments(self) -> Ints:
+        """Return what each number is about, in microseconds since 1970."""
+        return self._moments.pop()
+
+    def latest(self, slots: Ints, n_slots: int) -> tuple[Ints, Floats, Ints]:
+        """Return the number of each entity and slot that arrived last, and when.
+
+        Parameters
+        ----------
+        slots : (number,)
+            What each is about.
+        n_slots
+            How many slots there are.
+
+        Returns
+        -------
+        keys, values, arrived : (key,)
+            Keys are entity times `n_slots` plus slot, ascending.
+        """
+        keys = self._places.pop().astype(np.int64)
+        keys *= n_slots
+        keys += slots
+        del slots
+        order = np.argsort(keys)
+        keys = keys[order]
+        is_last = np.append(keys[1:] != keys[:-1], np.ones(min(keys.size, 1), np.bool_))
+        arrived, received = self._arrived.pop(), self._received.pop()
+        if not is_last.all():
+            several = ~is_last
+            several[1:] |= several[:-1]
+            of = order[several]
+            by_arrival = np.lexsort((of, received[of], arrived[of], keys[several]))
+            order[several] = of[by_arrival]
+            order, keys = order[is_last], keys[is_last]
+        del received
+        arrived = arrived[order]
+        return keys, self._values.pop()[order], arrived
+
+
+def actuals_by_entity(
+    labels: Iterable[pa.Table], contract: Contract, entities: pa.Array
+) -> Actuals:
     """Lay out the labels of some entities; the latest arrival wins, value by value.
 
     Parameters
     ----------
     labels
-        With `entity`, `target_at`, `actual`, `arrived_at` and `received_at`.
+        Some rows after others, with `entity`, `target_at`, `actual`, `arrived_at` and
+        `received_at`.
     contract
         Names the targets, and the step between two numbers of a list.
     entities
         Each once; the labels of others are left out.
     """
-    labels = by_arrival(labels.filter(pc.is_in(labels["entity"], entities)))
-    places, arrived = places_of(labels["entity"], entities), micros(labels["arrived_at"])
-    began, step = micros(labels["target_at"]), contract.step_us
-    flats = [flatten(labels, "actual", target) for target in contract.targets]
-    moments = [began[flat.rows] + flat.steps * step for flat in flats]
-    all_moments = np.concatenate(moments)
-    first = int(all_moments.min(initial=_LATEST))
-    unit = max(int(np.gcd.reduce(all_moments - first)), 1)
-    n_slots = max(int(all_moments.max(initial=first)) - first, 0) // unit + 1
-    entity = np.concatenate([places[flat.rows] for flat in flats])
-    slots, known = (all_moments - first) // unit, None
+    of_targets = [_Arrivals() for _ in contract.targets]
+    for some in labels:
+        places = places_of(some["entity"], entities)
+        for own, target in zip(of_targets, contract.targets, strict=True):
+            own.add(some, places, flatten(some, "actual", target), contract.step_us)
+    moments = [own.moments() for own in of_targets]
+    first = min(int(each.min(initial=_LATEST)) for each in moments)
+    n_slots = max(int(each.max(initial=first)) for each in moments) - first + 1
+    known = None
     if n_slots * len(entities) > _MOST_CELLS:  # years of microseconds, of very many entities
-        known, slots = np.unique(all_moments, return_inverse=True)
+        known = np.unique(np.concatenate(moments))
         n_slots = known.size
-    of = entity * n_slots + slots
-    order = np.argsort(of, kind="stable")
-    is_first = np.diff(of[order], prepend=-1) > 0
-    cell = np.empty(of.size, np.int64)
-    cell[order] = np.cumsum(is_first) - 1
-    shape = (int(is_first.sum()), len(contract.targets))
-    values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
-    ends = np.cumsum([flat.values.size for flat in flats])
-    for i, (flat, own) in enumerate(zip(flats, np.split(cell, ends[:-1]), strict=True)):
-        there = np.isfinite(flat.values)
-        values[own[there], i] = flat.values[there]  # in order of arrival: the last one stays
-        when[own[there], i] = arrived[flat.rows[there]]
+    found = [own.latest(_slots(moments.pop(0), first, known), n_slots) for own in of_targets]
+    keys, values, when = _side_by_side(found)
     return Actuals(
         entities=entities,
         first=first,
-        unit=unit,
         n_slots=n_slots,
         moments=known,
-        keys=of[order][is_first],
+        keys=keys,
         values=values,
         arrived=when,
     )
+
+
+def _slots(moments: Ints, first: int, known: Ints | None) -> Ints:
+    if known is not None:
+        return np.searchsorted(known, moments)
+    moments -= first
+    return moments
+
+
+def _side_by_side(found: list[tuple[Ints, Floats, Ints]]) -> tuple[Ints, Floats, Ints]:
+    """Return the keys of any target, and the values and arrivals of all targets by them."""
+    if len(found) == 1:
+        keys, own, arrived = found[0]
+        return keys, own[:, None], arrived[:, None]
+    keys = np.unique(np.concatenate([of for of, _, _ in found]))
+    shape = (keys.size, len(found))
+    values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
+    for i, (of, own, arrived) in enumerate(found):
+        cell = np.searchsorted(keys, of)
+        values[cell, i], when[cell, i] = own, arrived
+    return keys, values, when
 
 
 def target_times(rows: pa.Table, contract: Contract) -> Ints:

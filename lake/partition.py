@@ -87,16 +87,19 @@ class Parts:
             The name of a set that was written before: rows of other ids than its may be left
             out, and nearly all are.
         """
-        seen = self._seen.setdefault(name, np.zeros(1 << _SEEN_BITS, np.bool_))
+        seen = self._seen.get(of)
+        if seen is None:
+            seen = self._seen[name] = np.zeros(1 << _SEEN_BITS, np.bool_)
         with ExitStack() as files:
             writers: list[pa.RecordBatchWriter] = []
             for batch in batches:
                 hashed = hashes(batch["prediction_id"])
                 bits = hashed >> np.uint64(64 - _SEEN_BITS)
-                seen[bits] = True
                 if of:
-                    known = self._seen[of][bits]
+                    known = seen[bits]
                     batch, hashed = batch.filter(pa.array(known)), hashed[known]
+                else:
+                    seen[bits] = True
                 if not batch.num_rows:
                     continue
                 writers = writers or [
@@ -109,6 +112,7 @@ class Parts:
                 for writer, start, end in zip(writers, [0, *ends], ends, strict=False):
                     if start < end:
                         writer.write_batch(batch.slice(start, end - start))
+        pa.default_memory_pool().release_unused()  # up to 400 MB of batches that went by
 
     def read(self, name: str, i: int) -> pa.Table | None:
         """Return one part of a set of rows; None where no row was written at all."""

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
-from core.schema.rows import Kind
+from core.schema.rows import JOINED, Kind
 from core.window import Window
 from lake import storage
 from lake.tables import files_by_day, last_group, open_table
@@ -31,8 +31,8 @@ class Snapshot:
     labels: int | None = None
 
     def of(self, kind: Kind) -> int | None:
-        """Return the version of one table."""
-        return self.predictions if kind is Kind.PREDICTIONS else self.labels
+        """Return the version of one table; no training learns from events."""
+        return {Kind.PREDICTIONS: self.predictions, Kind.LABELS: self.labels}.get(kind)
 
 
 class SnapshotGone(Conflict):
@@ -53,6 +53,8 @@ class Log:
         Whose log.
     snapshot
         The state to read; by default the newest.
+    kinds
+        The tables that are opened; by default those that a join reads.
 
     Raises
     ------
@@ -63,10 +65,14 @@ class Log:
     """
 
     def __init__(
-        self, root: LakeRoot, model_id: UUID, snapshot: Snapshot | None = None
+        self,
+        root: LakeRoot,
+        model_id: UUID,
+        snapshot: Snapshot | None = None,
+        kinds: Sequence[Kind] = JOINED,
     ) -> None:
         self._root, self._model_id, self._is_past = root, model_id, snapshot is not None
-        self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in Kind}
+        self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in kinds}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -116,6 +122,10 @@ class Log:
         inside = pc.and_(pc.greater_equal(day, first), pc.less_equal(day, last))
         return pc.sum(files.filter(inside)["num_records"]).as_py() or 0
 
+    def events(self, window: Window, columns: Sequence[str]) -> pa.Table | None:
+        """Return the events of a window, in no particular order; None when there never were."""
+        return self._read(replace(_of_predictions(window, columns, None), kind=Kind.EVENTS))
+
     def labels(
         self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
     ) -> pa.Table | None:
@@ -123,15 +133,13 @@ class Log:
 
         None when no label was ever archived.
         """
-        reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
-        return self._read(
-            _Wanted(
-                Kind.LABELS,
-                f"day <= '{_days(window)[1]}' AND until >= '{_sql(window.start)}'",
-                reaches if only is None else reaches & only,
-                columns,
-            )
-        )
+        return self._read(_labels_about(window, columns, only))
+
+    def label_batches(
+        self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what `labels` returns, some rows at a time."""
+        return self._batches(_labels_about(window, columns, only))
 
     def labels_by(
         self, column: str, names: pa.Array, since: datetime, columns: Sequence[str]
@@ -155,7 +163,7 @@ class Log:
         wanted = _labels_by(column, since, columns)
         return self._read(replace(wanted, rows=wanted.rows & pc.is_in(pc.field(column), names)))
 
-    def label_batches(
+    def label_batches_by(
         self, column: str, since: datetime, columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
         """Yield the labels that name a prediction, or a session; the rest as in `labels_by`."""
@@ -301,6 +309,18 @@ def _of_predictions(
         Kind.PREDICTIONS,
         f"day >= '{first}' AND day <= '{last}'",
         condition if only is None else condition & only,
+        columns,
+    )
+
+
+def _labels_about(
+    window: Window, columns: Sequence[str], only: pc.Expression | None
+) -> _Wanted:
+    reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
+    return _Wanted(
+        Kind.LABELS,
+        f"day <= '{_days(window)[1]}' AND until >= '{_sql(window.start)}'",
+        reaches if only is None else reaches & only,
         columns,
     )
 

@@ -123,12 +123,12 @@ class Found:
 
 
 class Search:
-    """The predictions of one state of a log, by file, newest first."""
+    """The predictions, or events, of one state of a log, by file, newest first."""
 
-    def __init__(self, log: Log) -> None:
-        self._schema = loose(log.schema(Kind.PREDICTIONS))
-        self._file_system = log.file_system(Kind.PREDICTIONS)
-        self.parts = [] if self._file_system is None else _parts(log)
+    def __init__(self, log: Log, kind: Kind = Kind.PREDICTIONS) -> None:
+        self._schema = loose(log.schema(kind))
+        self._file_system = log.file_system(kind)
+        self.parts = [] if self._file_system is None else _parts(log, kind)
 
     def newest(
         self, only: pc.Expression, n: int, *, within: Within, stop: Stop = in_time
@@ -283,8 +283,8 @@ def _up_to(parts: Sequence[Part], n_rows: int) -> Sequence[Part]:
     return parts
 
 
-def _parts(log: Log) -> list[Part]:
-    files = log.files(Kind.PREDICTIONS)
+def _parts(log: Log, kind: Kind) -> list[Part]:
+    files = log.files(kind)
     unknown = [None] * files.num_rows
     columns = [
         files[name].to_pylist() if name in files.column_names else unknown

@@ -1,4 +1,4 @@
-"""The prediction log: one Delta table of predictions and one of labels per model.
+"""The prediction log: a Delta table of predictions, of labels and of events per model.
 
 Delta gives what the log needs: an append is visible whole or not at all, it
 carries the number of the last group it holds, and every version stays
@@ -45,7 +45,7 @@ STATISTICS = "delta.dataSkippingStatsColumns"
 
 def statistics(kind: Kind) -> str:
     """Return the columns of which Delta's log holds the range."""
-    return "at,received_at" if kind is Kind.PREDICTIONS else "target_at,until,received_at"
+    return "target_at,until,received_at" if kind is Kind.LABELS else "at,received_at"
 
 
 def compression() -> "WriterProperties":
@@ -108,7 +108,7 @@ def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
     prediction, the day it was received. `until` is the last moment that a
     label is about, so that a reader finds lists that began on earlier days.
     """
-    if kind is Kind.PREDICTIONS:
+    if kind is not Kind.LABELS:
         return rows.append_column("day", rows["at"].cast(pa.date32()))
     day = pc.coalesce(rows["target_at"], rows["received_at"]).cast(pa.date32())
     until = pc.add(rows["target_at"].cast(pa.int64()), _span(rows, contract)).cast(TIME)

@@ -228,6 +228,9 @@ class MonitorKind(Generic[P, D]):
     about
         What is evaluated, given the parameters, where the question leaves that open: for
         people.
+    runbook
+        Name of the built-in runbook of its alerts, given the parameters and the detail of the
+        newest breach; "" for none.
     """
 
     name: str
@@ -262,6 +265,7 @@ class MonitorKind(Generic[P, D]):
     takes_utc: bool = False
     show: Callable[[D, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""
+    runbook: Callable[[P, D], str] = lambda *_: ""
 
     @property
     def needs_data(self) -> bool:

@@ -18,7 +18,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 PORTS = {"http": 80, "https": 443}
-PUBLIC_PORTS = frozenset({443, 8443})
+# Of receivers on the Internet, by scheme; `smtps` also stands for STARTTLS.
+PUBLIC_PORTS = {"https": (443, 8443), "smtps": (465, 587, 2525)}
 LONGEST_URL = 2000
 
 # Everything that is not a host on the public Internet (IANA special-purpose registries).
@@ -74,6 +75,21 @@ class Receiver:
     host: str
     port: int
 
+    def refusal_outside(self) -> str | None:
+        """Return the reason why no receiver on the Internet is reached so; None if it is.
+
+        Examples
+        --------
+        >>> Receiver(scheme="http", host="hooks.example", port=80).refusal_outside()
+        "plain http is for the operator's own networks only"
+        """
+        ports = PUBLIC_PORTS.get(self.scheme)
+        if ports is None:
+            return f"plain {self.scheme} is for the operator's own networks only"
+        if self.port not in ports:
+            return f"port {self.port} is not one of {', '.join(map(str, ports))}"
+        return None
+
 
 def parse(url: str) -> Receiver:
     """Parse a receiver's URL. Its address is checked when it is resolved.
@@ -125,15 +141,11 @@ def refusal(receiver: Receiver, address: str, allow: Iterable[Network]) -> str |
     plain = canonical(address)
     if plain is None:
         return f"{address} is not an address that we can check"
-    if _is_inside(plain, allow):
+    if is_inside(address, allow):
         return None
-    if _is_inside(plain, _CLOSED):
+    if is_inside(address, _CLOSED):
         return f"{plain} is not a public address"
-    if receiver.scheme != "https":
-        return "plain http is for the operator's own networks only"
-    if receiver.port not in PUBLIC_PORTS:
-        return f"port {receiver.port} is not one of {', '.join(map(str, sorted(PUBLIC_PORTS)))}"
-    return None
+    return receiver.refusal_outside()
 
 
 def canonical(address: str) -> Address | None:
@@ -155,5 +167,15 @@ def canonical(address: str) -> Address | None:
     return plain
 
 
-def _is_inside(address: Address, networks: Iterable[Network]) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
+def is_inside(address: str, networks: Iterable[Network]) -> bool:
+    """Return whether an address is in one of the networks.
+
+    Examples
+    --------
+    >>> is_inside("::ffff:10.0.0.7", [IPv4Network("10.0.0.0/8")])
+    True
+    """
+    plain = canonical(address)
+    return plain is not None and any(
+        plain in network for network in networks if network.version == plain.version
+    )

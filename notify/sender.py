@@ -2,19 +2,21 @@
 
 import socket
 import ssl
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
-from typing import Any
-from urllib.parse import urlsplit
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import httpcore
 
 from core import __version__
 from core.errors import Unprocessable
-from notify.address import Network, Receiver, parse, refusal
+from core.settings import Settings
+from notify.address import Network, Receiver, parse
+from notify.connection import CheckedBackend, Refused, is_own, permitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +39,6 @@ class Answer:
     retry_after: timedelta | None = None
 
 
-class Refused(Exception):
-    """Connections to the receiver's address are not allowed."""
-
-
-@cache  # 30 ms to read the certificates
-def _system_trust() -> ssl.SSLContext:
-    import httpx  # brings a command line along: not before a message is sent
-
-    return httpx.create_ssl_context()
-
-
 class Sender:
     """Sends messages, each over a connection of its own; safe to share between threads.
 
@@ -59,8 +50,12 @@ class Sender:
         For a whole attempt, without the time of resolving the name.
     public_url
         Address of this installation, for links in messages.
-    tls
-        Which certificates to trust; the system's by default.
+    proxy
+        URL of the HTTP proxy through which receivers outside `allow` are reached; empty: none.
+    ca_bundle
+        PEM file of certificates that are trusted beside the system's.
+    apprise
+        Services of Apprise that the operator allows: it checks no address.
     """
 
     def __init__(
@@ -69,12 +64,38 @@ class Sender:
         allow: Iterable[Network],
         timeout: timedelta,
         public_url: str,
-        tls: ssl.SSLContext | None = None,
+        proxy: str = "",
+        ca_bundle: Path | None = None,
+        apprise: Iterable[str] = (),
     ) -> None:
         self.timeout = timeout
         self._allow = tuple(allow)
         self.public_url = public_url
-        self._tls = tls
+        self._proxy = proxy
+        self._ca_bundle = ca_bundle
+        self.apprise = frozenset(apprise)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the sender of an installation."""
+        return cls(
+            allow=settings.webhook_allow,
+            timeout=settings.webhook_timeout,
+            public_url=settings.public_url,
+            proxy=settings.egress_proxy,
+            ca_bundle=settings.ca_bundle,
+            apprise=settings.apprise_services,
+        )
+
+    @cached_property  # 30 ms to read the certificates
+    def tls(self) -> ssl.SSLContext:
+        """What is trusted, for connections that verify the receiver's certificate."""
+        import httpx  # brings a command line along: not before a message is sent
+
+        context = httpx.create_ssl_context()
+        if self._ca_bundle is not None:
+            context.load_verify_locations(cafile=self._ca_bundle)
+        return context
 
     def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """Make one attempt. Every failure is in the answer, none is raised."""
@@ -90,10 +111,34 @@ class Sender:
             return Answer(error=str(error))
         except httpcore.TimeoutException:
             return Answer(error=f"no answer within {self.timeout.total_seconds():g} s")
+        except httpcore.ProxyError as error:  # its text: the status, and the proxy's words
+            status = str(error)[:3]
+            return Answer(error=f"the proxy answered {status if status.isdigit() else '?'}")
         except httpcore.ProtocolError as error:  # its text quotes the receiver's answer
             return Answer(error=f"{type(error).__name__}: the answer is not HTTP")
         except (httpcore.NetworkError, OSError, UnicodeError) as error:
             return Answer(error=f"{type(error).__name__}: {error}")
+
+    def connect(self, receiver: Receiver) -> socket.socket:
+        """Return a connection to an address of a receiver that was checked; no proxy is used.
+
+        Raises
+        ------
+        Refused
+            If connections to none of its addresses are allowed.
+        OSError
+            If none accepts a connection in time.
+        """
+        failure: OSError | None = None
+        addresses = permitted(receiver, self._allow)
+        each = self.timeout.total_seconds() / len(addresses)
+        for address in addresses:
+            try:
+                return socket.create_connection((address, receiver.port), each)
+            except OSError as error:
+                failure = error
+        assert failure is not None
+        raise failure
 
     def _post(
         self,
@@ -102,12 +147,10 @@ class Sender:
         headers: dict[bytes | str, bytes | str],
         content: bytes,
     ) -> Answer:
-        backend = _CheckedBackend(receiver, self._allow, self.timeout.total_seconds())
         # httpcore follows no redirect and reads no proxy from the environment. The answer's
         # content is not read: only its status matters, and it could be endless.
-        tls = self._tls or _system_trust()
         with (
-            httpcore.ConnectionPool(ssl_context=tls, network_backend=backend) as pool,
+            self._pool(receiver) as pool,
             pool.stream("POST", url, headers=headers, content=content) as response,
         ):
             status = response.status
@@ -118,88 +161,24 @@ class Sender:
                 status=status, error=f"the receiver answered {status}", retry_after=waits
             )
 
-
-class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects to exactly the address that was checked, within one deadline for everything.
-
-    A name that is resolved again after the check may give another address.
-    """
-
-    def __init__(self, receiver: Receiver, allow: tuple[Network, ...], seconds: float) -> None:
-        self._receiver = receiver
-        self._allow = allow
-        self._seconds = seconds
-        self._backend = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect to the first permitted address that answers."""
-        addresses = _resolve(self._receiver)
-        deadline = time.monotonic() + self._seconds
-        refusals = {
-            address: refusal(self._receiver, address, self._allow) for address in addresses
-        }
-        permitted = [address for address in addresses if refusals[address] is None]
-        if not permitted:
-            raise Refused(next(filter(None, refusals.values()), "the name has no address"))
-        failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        for address in permitted:
-            try:
-                stream = self._backend.connect_tcp(
-                    address, self._receiver.port, _left(deadline), local_address, socket_options
-                )
-                return _BoundedStream(stream, deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        assert failure is not None
-        raise failure
-
-
-class _BoundedStream(httpcore.NetworkStream):
-    """A connection that ends at its deadline, however slowly the receiver sends."""
-
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
-        return _BoundedStream(stream, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _resolve(receiver: Receiver) -> list[str]:
-    found = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the attempt took too long")
-    return left
+    def _pool(self, receiver: Receiver) -> httpcore.ConnectionPool:
+        seconds = self.timeout.total_seconds()
+        if not self._proxy or is_own(receiver, self._allow):
+            direct = CheckedBackend(receiver, self._allow, seconds)
+            return httpcore.ConnectionPool(ssl_context=self.tls, network_backend=direct)
+        # A name that does not resolve here is resolved, and its address checked, by the proxy.
+        refused = receiver.refusal_outside()
+        if refused is not None:
+            raise Refused(refused)
+        parts = urlsplit(self._proxy)
+        proxy = Receiver(scheme="http", host=parts.hostname or "", port=parts.port or 80)
+        login = unquote(parts.username or ""), unquote(parts.password or "")
+        return httpcore.HTTPProxy(
+            f"http://{proxy.host}:{proxy.port}",
+            proxy_auth=login if parts.username else None,
+            ssl_context=self.tls,
+            network_backend=CheckedBackend(proxy, None, seconds),
+        )
 
 
 def _retry_after(headers: list[tuple[bytes, bytes]]) -> timedelta | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from safetensors.numpy import load, save
 
 from retrain.artifact_header import ENTRY, declared
 
@@ -33,6 +32,8 @@ def scramble(content: bytes, seed: int) -> bytes:
 
     Tensors of a scaler stay: the artifact is valid, and its forecasts are useless.
     """
+    from safetensors.numpy import load, save
+
     random = np.random.default_rng(seed)
     tensors = {
         name: weights

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
-from core.schema.rows import Kind, label_schema, prediction_schema
+from core.schema.rows import Kind, schema
 from core.window import Window
 from db.queries.log import inbox
 from db.session import read_only, unit_of_work
@@ -110,12 +110,22 @@ def label(target_at: datetime | None, actual: Sequence[float | None], **fields: 
     return defaults | fields
 
 
+def event(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return an event of `fields`, and of defaults otherwise."""
+    defaults = {
+        "event_id": f"e-{number}",
+        "type": "cold_start",
+        "at": at,
+        "version": "v1",
+        "received_at": max(at, START),
+    }
+    return defaults | fields
+
+
 def table(
     kind: Kind, rows: Sequence[Mapping[str, Any]], contract: Contract = CONTRACT
 ) -> pa.Table:
-    is_input = kind is Kind.PREDICTIONS
-    schema = prediction_schema(contract) if is_input else label_schema(contract)
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema(kind, contract))
 
 
 def keep(

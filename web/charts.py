@@ -9,9 +9,10 @@ from alerts.state import Flip
 from core.schema.zone import Zone
 from retrain.gate import Gate
 from services.read_models.overview.accuracy import DayError
-from services.read_models.overview.model import ModelPage
+from services.read_models.overview.changes import Change
+from services.read_models.overview.model import Milestone, ModelPage
 from services.read_models.overview.rollouts import CanaryDay
-from services.read_models.overview.serving import ServingHour
+from services.read_models.overview.serving import ServingPart
 
 Shape = Literal["line", "dashed", "area"]
 Axis = Literal["y", "share"]
@@ -76,8 +77,8 @@ class Chart:
         return all(value is None for series in self.series for value in series.values)
 
 
-def accuracy(page: ModelPage) -> Chart:
-    """Draw the error by event day and version, the label coverage, and events."""
+def accuracy(page: ModelPage, changes: Sequence[Change] = ()) -> Chart:
+    """Draw the error by event day and version, the label coverage, and what changed."""
     days = sorted({day.day for day in page.days})
     served = [day for day in page.days if not day.is_shadow]
     coverage = {day.day: day.coverage for day in served}
@@ -93,7 +94,7 @@ def accuracy(page: ModelPage) -> Chart:
             *((objective,) if page.objective is not None else ()),
         ),
         kind="day",
-        marks=_marks(page, days),
+        marks=_marks(page, days, changes),
     )
 
 
@@ -113,7 +114,9 @@ def _tones(versions: Iterable[str]) -> dict[str, str]:
     return {name: TONES[i % len(TONES)] for i, name in enumerate(sorted({*versions}))}
 
 
-def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
+def _marks(
+    page: ModelPage, days: Sequence[date], changes: Sequence[Change]
+) -> tuple[Mark, ...]:
     if not days:
         return ()
     zone = Zone(page.zone)
@@ -126,9 +129,10 @@ def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
         for change in page.alert_changes
         if not change.inhibited
     ]
+    stones: list[Milestone | Change] = [*page.milestones, *changes]
     milestones = [
         Mark(x=zone.local(stone.at).timestamp(), label=stone.label, tone="accent")
-        for stone in page.milestones
+        for stone in stones
     ]
     first = midnight(days[0])
     return tuple(
@@ -176,8 +180,8 @@ def _stepwise(lines: Sequence[Series]) -> Chart:
     )
 
 
-def latency(hours: Sequence[ServingHour]) -> Chart:
-    """Draw the latency of each hour at three quantiles, in milliseconds."""
+def latency(hours: Sequence[ServingPart], changes: Sequence[Milestone | Change] = ()) -> Chart:
+    """Draw the latency of each hour at three quantiles, in milliseconds, and what changed."""
     quantiles = (
         ("p50", tuple(hour.served.p50 for hour in hours), "one"),
         ("p95", tuple(hour.served.p95 for hour in hours), "two"),
@@ -189,25 +193,37 @@ def latency(hours: Sequence[ServingHour]) -> Chart:
             curve(name, (v and 1000 * v for v in values), tone)
             for name, values, tone in quantiles
         ],
+        changes,
         "ms",
     )
 
 
-def availability(hours: Sequence[ServingHour]) -> Chart:
-    """Draw the share of predictions that failed, hour by hour."""
+def availability(
+    hours: Sequence[ServingPart], changes: Sequence[Milestone | Change] = ()
+) -> Chart:
+    """Draw the share of predictions that failed, hour by hour, and what changed."""
     served = [hour.served for hour in hours]
     failed = tuple(one.n_failed / one.n if one.n else None for one in served)
-    return _hourly(hours, [curve("Failed", failed, "limit", "area", axis="share")])
+    return _hourly(hours, [curve("Failed", failed, "limit", "area", axis="share")], changes)
 
 
 def _hourly(
-    hours: Sequence[ServingHour], lines: Sequence[Series], unit: Literal["", "ms"] = ""
+    hours: Sequence[ServingPart],
+    lines: Sequence[Series],
+    changes: Sequence[Milestone | Change],
+    unit: Literal["", "ms"] = "",
 ) -> Chart:
+    shown = sorted(changes, key=lambda change: change.at)
     return Chart(
         x=tuple(hour.start.timestamp() for hour in hours),
         series=tuple(lines),
         kind="hour",
         unit=unit,
+        marks=tuple(
+            Mark(x=change.at.timestamp(), label=change.label, tone="accent")
+            for change in shown
+            if hours and change.at >= hours[0].start
+        ),
     )
 
 

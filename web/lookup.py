@@ -213,9 +213,23 @@ def show_prediction(
         searched_back_to=unfinished and unfinished.searched_back_to,
         next=written(unfinished.cursor) if unfinished else "",
         traces=traces.prediction(row, of.contract) if row else [],
+        trace_link=row and trace_link(visit.site.trace_url, row.fields["trace_id"]),
         lists=task.of(of.contract).compares_lists,
         measure=task.of(of.contract).measure,
     )
+
+
+def trace_link(template: str, trace_id: str | None) -> str | None:
+    """Return the address of a trace in its backend; None without a trace or a template.
+
+    Examples
+    --------
+    >>> trace_link("https://traces.example/trace/{trace_id}", "4bf9/..")
+    'https://traces.example/trace/4bf9%2F..'
+    """
+    if not template or not trace_id:
+        return None
+    return template.replace("{trace_id}", quote(trace_id, safe=""))
 
 
 @router.get("/sessions/{session_id:path}")

@@ -1,5 +1,6 @@
 """The pages: `mount` adds them to an application."""
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Response
@@ -10,12 +11,12 @@ from db.queries import models
 from services.access.api_keys import Authenticator
 from services.platform_faults import platform_alerts
 from services.read_models import backtests
-from services.read_models.overview import alerts, fleet, model, rollouts
+from services.read_models.overview import alerts, changes, fleet, model, rollouts
 from services.read_models.overview.fleet import FleetQuery
 from services.read_models.overview.monitor_status import Health
 from services.read_models.paging import Paging
 from services.read_models.reports import report_status
-from web import charts, findings, journey, lookup, orders, signing
+from web import charts, findings, journey, lookup, orders, runbooks, signing
 from web.forms import BoundedForms
 from web.rendering import FOLDER, PageRoute, Site, Static
 from web.signing import Visit, VisitDep
@@ -37,9 +38,17 @@ def mount(
         public_url=settings.public_url,
         reports=settings.reports,
         lake=settings.lake,
+        trace_url=settings.trace_url,
     )
     app.add_middleware(BoundedForms)
-    for each in (signing.router, router, findings.router, lookup.router, orders.router):
+    for each in (
+        signing.router,
+        router,
+        findings.router,
+        runbooks.router,
+        lookup.router,
+        orders.router,
+    ):
         app.include_router(each)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 
@@ -78,15 +87,19 @@ def show_model(name: str, visit: VisitDep) -> Response:
         seen = model.model(session, name, visit.only)
         model_id = models.find(session, name).id
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
+    since = (seen.watermark or visit.now) - timedelta(days=model.ACCURACY_DAYS)
+    changed = changes.changes(visit.site.sessions, visit.site.lake, model_id, since)
+    steps: list[model.Milestone | changes.Change] = [*seen.milestones, *changed]
     return visit.page(
         "model.html",
         model=seen,
         charts={
-            "accuracy": charts.accuracy(seen),
+            "accuracy": charts.accuracy(seen, changed),
             "steps": charts.steps(seen),
-            "latency": charts.latency(seen.hours),
-            "availability": charts.availability(seen.hours),
+            "latency": charts.latency(seen.hours, steps),
+            "availability": charts.availability(seen.hours, steps),
         },
+        changes=changed,
         heat=charts.heat,
         reports=_reports(visit),
         backtests=requested,

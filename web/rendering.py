@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
@@ -12,13 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
 from services.access.api_keys import Authenticator
 from web.words import WORDS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
 COOKIE = "seqwatch_session"
@@ -36,14 +39,20 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_pages = Environment(
-    loader=FileSystemLoader(FOLDER / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_pages.filters.update(WORDS)
+
+@cache
+def _pages() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not before a page
+
+    found = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(WORDS)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,7 @@ class Site:
     public_url: str
     reports: Path
     lake: LakeRoot
+    trace_url: str
 
     @property
     def is_https(self) -> bool:
@@ -81,7 +91,7 @@ def site(request: Request) -> Site:
 
 def page(name: str, *, status: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
     """Render one page; a missing value of the template is an error."""
-    html = _pages.get_template(name).render(status=status, **values)
+    html = _pages().get_template(name).render(status=status, **values)
     return HTMLResponse(html, status_code=status, headers=HEADERS)
 
 

@@ -4,11 +4,19 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from alerts.state import Verdict
 from api.server.body import Body, Moment
-from api.server.dependencies import ActDep, NowDep, ReachDep, ReadDep, ReadModel
+from api.server.dependencies import (
+    ActDep,
+    NowDep,
+    PlatformDep,
+    ReachDep,
+    ReadDep,
+    ReadModel,
+)
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
 from db.tables import Alert, Scope
@@ -18,8 +26,16 @@ from services.alerting import responses, silences
 from services.platform_faults import platform_alerts
 from services.read_models import lists
 from services.read_models.paging import Page
+from services.read_models.post_mortems import post_mortem
+from services.read_models.runbooks import runbook
 
 router = APIRouter(prefix="/v1", tags=["alerts"], route_class=JsonRoute)
+
+
+class Markdown(PlainTextResponse):
+    """Text in Markdown."""
+
+    media_type = "text/markdown"
 
 
 @router.get("/models/{model}/accuracy")
@@ -98,6 +114,24 @@ def list_incidents(
 ) -> Page[lists.IncidentPast]:
     """List incidents, each an alert from when it fired until it was resolved, newest first."""
     return lists.incidents(session, reach, paging)
+
+
+@router.get("/alerts/{alert_id}/runbook", response_class=Markdown)
+def read_runbook(
+    alert_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> Markdown:
+    """Return the runbook of an alert as Markdown, with the model's values as of now."""
+    return Markdown(
+        runbook.write(session, parts.settings.reports, alert_id, reach, now).markdown
+    )
+
+
+@router.get("/flips/{flip_id}/post-mortem", response_class=Markdown)
+def read_post_mortem(
+    flip_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> Markdown:
+    """Return the draft of a post-mortem of an alert that fired, as Markdown."""
+    return Markdown(post_mortem.write(session, parts.settings.reports, flip_id, reach, now))
 
 
 @router.get("/platform-alerts")

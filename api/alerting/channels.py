@@ -38,7 +38,7 @@ class ChannelPut(Body):
     Attributes
     ----------
     kind
-        `webhook`, or that of a plug-in.
+        As `webhook` or `pagerduty`, or that of a plug-in.
     config
         As the kind declares it. A secret that is left out is kept, or generated.
     url, secret

@@ -1,4 +1,4 @@
-"""Ingest endpoints for predictions, references and labels.
+"""Ingest endpoints for predictions, references, labels and events.
 
 Plain ASGI: these routes carry nearly all traffic, and a request takes less
 time than FastAPI's resolution of dependencies alone.
@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from anyio import CapacityLimiter, Lock, to_thread
@@ -21,7 +21,8 @@ from starlette.types import Receive, Scope, Send
 from api.ingestion.backlog import answered
 from api.server.authentication import AsyncAuthenticator
 from api.server.responses import outcome
-from core.errors import BadRows, UnsupportedFormat
+from core.clock import utcnow
+from core.errors import BadRows, RowFault, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
 from services.access.api_keys import plausible_token, require
@@ -29,6 +30,7 @@ from services.access.rate_limits import Allowed, Reservation, allowed
 from services.access.request_body import Disconnected, read_body
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
+from services.ingest.formats import cloud_events
 from services.ingest.formats.decompress import Packing, unpack
 from services.ingest.tracing import trace_id
 from services.models.registry import Entry, ModelCache
@@ -131,7 +133,8 @@ class IngestEndpoint:
         authorized = await self._access.authorize(
             headers.get("authorization"), scope["path_params"]["model"]
         )
-        read_as, packing = format_of(headers), packing_of(headers)
+        mode = cloud_events.mode_of(headers) if self._feed is Feed.EVENTS else None
+        read_as, packing = Format.JSON if mode else format_of(headers), packing_of(headers)
         reservation = self._committer.admit(authorized.key_id, authorized.allowed)
         try:
             body = await read_body(
@@ -139,7 +142,14 @@ class IngestEndpoint:
             )
             if packing is not None:
                 body = await self._unpacker(body, packing, reservation)
+            faults: tuple[RowFault, ...] = ()
+            if mode is not None:
+                now = utcnow().isoformat()
+                body, faults = await run_in_threadpool(
+                    cloud_events.to_rows, body, mode, headers, now
+                )
             batch = self._batch(authorized.entry, headers, read_as, body)
+            batch = replace(batch, faults=faults) if faults else batch
             answer = self._committer.submit(batch, reservation)
         except Disconnected:
             reservation.release()
@@ -148,7 +158,8 @@ class IngestEndpoint:
             reservation.release()
             raise
         accepted = await answered(answer)
-        self._seconds.observe(time.monotonic() - started)
+        of_trace = {"trace_id": batch.trace_id} if batch.trace_id else None
+        self._seconds.observe(time.monotonic() - started, of_trace)
         if accepted.faults:
             raise BadRows(accepted.faults, accepted.n_accepted, accepted.duplicates)
         await _answer(accepted, send)
@@ -273,7 +284,7 @@ async def send_json(body: bytes, send: Send) -> None:
 
 
 def routes(access: IngestAccess, committer: Committer, settings: Settings) -> list[Route]:
-    """Return the three ingest routes; to be placed before all other routes."""
+    """Return the ingest routes; to be placed before all other routes."""
     return [
         Route(
             f"/v1/models/{{model}}/{feed}",

@@ -132,7 +132,7 @@ def list_predictions(
     after = read(cursor, ListCursor) if cursor else None
     with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         page = paged.page(state, query, after, limit, paged.within())
-    return _json(
+    return as_json(
         {
             "items": [row.to_json() for row in page.rows],
             "next_cursor": page.cursor and written(page.cursor),
@@ -192,7 +192,7 @@ def read_prediction(
         )
     if isinstance(found, by_id.Unfinished):
         raise NotFoundYet(found.searched_back_to, written(found.cursor))
-    return _json(found.to_json())
+    return as_json(found.to_json())
 
 
 @router.get("/sessions/{session_id:path}", response_model=SessionPage)
@@ -209,7 +209,7 @@ def read_session(
         found = timeline.timeline(state, session_id, after, limit, paged.within())
     if found is None:
         raise NotFound("no session of that id")
-    return _json(
+    return as_json(
         {
             "session_id": session_id,
             "first": found.first,
@@ -238,6 +238,6 @@ def list_quarantine(
     return Page(items=found.rows, next_cursor=written(found.cursor) if found.cursor else None)
 
 
-def _json(content: dict[str, Any]) -> Response:
+def as_json(content: dict[str, Any]) -> Response:
     """Answer with rows, without FastAPI's validation: it would take most of the time."""
     return Response(msgspec.json.encode(content), media_type="application/json")

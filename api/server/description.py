@@ -1,6 +1,6 @@
 """The OpenAPI document of this API, for viewers and generators of clients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -146,6 +146,10 @@ class Application(FastAPI):
         """Serve these routes without middleware; they are also the first of the router."""
         self.router.routes.extend(routes)
         self._serve = Express(self._serve, routes)
+
+    def surround(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Add a middleware around all routes, those that are served first included."""
+        self._serve = middleware(self._serve)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

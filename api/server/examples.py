@@ -54,6 +54,18 @@ BODIES: dict[str, Any] = {
             }
         ]
     },
+    "send_events": {
+        "rows": [
+            {
+                "event_id": "gpu-3:load:17",
+                "type": "load",
+                "at": "2026-01-08T11:59:00Z",
+                "version": "v1",
+                "worker": "gpu-3",
+                "duration_seconds": 2.4,
+            }
+        ]
+    },
     "compare_skew": {
         "offline": {"load": _SHOWN},
         "online": {"load": [1000 * value for value in _SHOWN]},

@@ -6,6 +6,7 @@ from typing import Any
 from api.server.responses import Accepted, outcome
 from services.ingest import Feed, Format
 from services.ingest.batch import ALIASES
+from services.ingest.formats.cloud_events import Mode
 from services.ingest.formats.decode import MAX_BATCH_ID
 from services.ingest.formats.decompress import Packing
 from services.kserve.event import MAX_ID, STRUCTURED, TYPES
@@ -30,6 +31,7 @@ _SUMMARY = {
     Feed.PREDICTIONS: "Store predictions that were served.",
     Feed.REFERENCE: "Store past input that no model has served, as the reference.",
     Feed.LABELS: "Store labels.",
+    Feed.EVENTS: "Store events of an inference service.",
 }
 
 ALL_ACCEPTED = outcome(n_accepted=2)
@@ -98,6 +100,11 @@ _ENCODING = _parameter(
     "How the body is compressed, if it is.",
     {"type": "string", "enum": ["identity", *Packing]},
 )
+_CLOUD_EVENT = {"type": "object", "required": ["specversion", "id", "source", "type"]}
+_CLOUD_EVENTS = {
+    Mode.STRUCTURED.value: {"schema": _CLOUD_EVENT},
+    Mode.BATCH.value: {"schema": {"type": "array", "items": _CLOUD_EVENT}},
+}
 _OF_FEEDS = (
     _parameter("path", "model", "The model's name."),
     _parameter(
@@ -140,6 +147,7 @@ def _feed(feed: Feed) -> dict[str, Any]:
                 Format.JSON.value: {"schema": _rows(feed)},
                 **{str(name): {"schema": _BINARY} for name in msgpack},
                 Format.ARROW.value: {"schema": _BINARY},
+                **(_CLOUD_EVENTS if feed is Feed.EVENTS else {}),
             },
         },
         "responses": {status: {"description": text} for status, text in _ANSWERS.items()},

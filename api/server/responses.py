@@ -41,7 +41,10 @@ class Accepted(msgspec.Struct, kw_only=True):
     duplicate: Annotated[bool, Meta(description="The batch was here before.")]
     duplicates: Annotated[
         list[int],
-        Meta(description="Rows whose `prediction_id` stood in the batch before: dropped."),
+        Meta(
+            description="Rows whose `prediction_id` stood in the batch before, events whose "
+            "`event_id` stood in any: dropped."
+        ),
     ]
     quarantined: Annotated[int, Meta(description="Rows that broke the contract.")]
     errors: Annotated[

@@ -4,12 +4,12 @@ Run: `python -m cli.demo.drill --sabotage [--bypass-gate]`
 """
 
 import argparse
-import logging
 import sys
 
 from cli.roles import train
 from core.settings import Settings
 from retrain.drill import Drill
+from services.telemetry import logs
 
 
 def main() -> int:
@@ -18,9 +18,10 @@ def main() -> int:
     parser.add_argument("--sabotage", action="store_true", help="scramble the challenger")
     parser.add_argument("--bypass-gate", action="store_true", help="let it through the gate")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
     drill = Drill(damages_challenger=given.sabotage, bypasses_gate=given.bypass_gate)
-    return train(Settings(), given, drill)
+    settings = Settings()
+    logs.configure(settings.log_format)
+    return train(settings, given, drill)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Client of Seqwatch for inference services: logs predictions and labels."""
+"""Client of Seqwatch for inference services: logs predictions, labels and events."""
 
 from seqwatch.monitor import Monitor
 from seqwatch.options import Counts, Options
 from seqwatch.prediction import Prediction
+from seqwatch.resources import ResourceSampler
 from seqwatch.router import ArtifactUnavailable, Router
 from seqwatch.routing import Routing, Served
 
@@ -12,6 +13,7 @@ __all__ = [
     "Monitor",
     "Options",
     "Prediction",
+    "ResourceSampler",
     "Router",
     "Routing",
     "Served",

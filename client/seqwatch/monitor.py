@@ -1,15 +1,16 @@
-"""Logs predictions and labels from the serving process, without blocking or raising in it."""
+"""Logs what a serving process did, without blocking or raising in it."""
 
 import atexit
 import logging
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from time import time_ns
+from time import perf_counter, time_ns
 from typing import Any
 
 import httpx
@@ -23,16 +24,18 @@ from seqwatch.forks import on_fork
 from seqwatch.options import Counts, Options
 from seqwatch.prediction import Prediction
 from seqwatch.request import current
+from seqwatch.spans import PredictionSpan
 
 _log = logging.getLogger("seqwatch")
 
 # Looked up once: each attribute access slows `log`.
 _PREDICTIONS = Kind.PREDICTIONS
+_OF_EVENTS = {"version", "session_id", "worker"}
 _current = current.get
 
 
 class Monitor:
-    """Log the predictions of a model, and their labels.
+    """Log the predictions of a model, their labels, and events of its service.
 
     Parameters
     ----------
@@ -148,7 +151,13 @@ class Monitor:
         ...     prediction.output = {"load": [2.0]}
         >>> monitor.close(timeout=0.0)
         """
-        return Prediction(self, fields)
+        tracer = self._target.options.tracer
+        span = (
+            None
+            if tracer is None
+            else PredictionSpan(tracer, self._target.model, self._defaults)
+        )
+        return Prediction(self, fields, span)
 
     def log_many(self, columns: Mapping[str, Sequence[object]]) -> None:
         """Log predictions, as columns of equal length. Never raises."""
@@ -168,6 +177,51 @@ class Monitor:
         """Log labels, as columns of equal length. Never raises."""
         for row in self._rows(columns):
             self.label(row)
+
+    def event(self, type: str, /, **fields: object) -> str:
+        """Log one event of the service, e.g. `restart`. Returns at once and never raises.
+
+        Parameters
+        ----------
+        type
+            One of the types of docs/model-events.md.
+        fields
+            Of this type. `version`, `session_id` and `worker` are those of
+            `Options.defaults`, when they are not given; `at` is now.
+
+        Returns
+        -------
+        str
+            The event's id: the one given, or a new one. The API stores an id once.
+        """
+        try:
+            taken = {name: self._defaults[name] for name in _OF_EVENTS & self._defaults.keys()}
+            taken |= {**fields, "type": type}
+            name = taken.setdefault("event_id", self.new_id())
+            if "at" not in taken:
+                taken["_at"] = time_ns()
+            settle(taken)
+            self._pipe.take(Kind.EVENTS, taken)
+            return name  # type: ignore[return-value]  # the API refuses an id that is no string
+        except Exception as error:  # noqa: BLE001 - no error of the client may reach the host
+            return self._drop(error)
+
+    @contextmanager
+    def timed(self, type: str, /, **fields: object) -> Iterator[None]:
+        """Time a block, and log it as an event when it ends: `load`, `restore`, `cold_start`.
+
+        A block that raises is not logged.
+
+        Examples
+        --------
+        >>> monitor = Monitor("http://127.0.0.1:9", "sw_key", "load")
+        >>> with monitor.timed("load", version="v1"):
+        ...     weights = [1.0]
+        >>> monitor.close(timeout=0.0)
+        """
+        started = perf_counter()
+        yield
+        self.event(type, duration_seconds=perf_counter() - started, **fields)
 
     def counts(self) -> Counts:
         """Return the counts of rows by state."""

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,9 @@ class Options:
         Called from the sending thread with the ids of the predictions that
         the API has acknowledged. Ids of a batch that an earlier process
         sent, and of which some rows were refused, are left out.
+    tracer
+        A tracer of OpenTelemetry: `Monitor.predict` begins a span with it, and
+        the row has the id of its trace. None: no spans.
     """
 
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -50,6 +57,7 @@ class Options:
     close_seconds: float = 2.0
     adopt_seconds: float = 30.0
     on_acknowledged: Callable[[Sequence[str]], None] | None = None
+    tracer: "Tracer | None" = None
 
 
 # Of `Counts`, as Prometheus sees them: counters only rise.

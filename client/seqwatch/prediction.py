@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from seqwatch.spans import PredictionSpan
+
 if TYPE_CHECKING:
     from seqwatch.monitor import Monitor
 
@@ -29,11 +31,15 @@ class Prediction:
     """
 
     __slots__ = (
-        "_monitor", "_started", "features", "fields", "output", "prediction_id", "status"
+        "_monitor", "_span", "_started",
+        "features", "fields", "output", "prediction_id", "status",
     )  # fmt: skip
 
-    def __init__(self, monitor: "Monitor", fields: dict[str, Any]) -> None:
+    def __init__(
+        self, monitor: "Monitor", fields: dict[str, Any], span: PredictionSpan | None = None
+    ) -> None:
         self._monitor = monitor
+        self._span = span
         self._started = 0.0
         self.features: Any = fields.pop("features", None)
         self.output: Any = fields.pop("output", None)
@@ -45,6 +51,8 @@ class Prediction:
     def __enter__(self) -> "Prediction":
         if "at" not in self.fields:
             self.fields["_at"] = time.time_ns()
+        if self._span is not None:
+            self._span.begin()
         self._started = time.perf_counter()
         return self
 
@@ -63,6 +71,8 @@ class Prediction:
             row["features"] = self.features
         if self.output is not None:
             row["output"] = self.output
+        if self._span is not None:
+            self._span.end(row)
         self._monitor.log(row)
 
     async def __aenter__(self) -> "Prediction":

@@ -1,7 +1,7 @@
 """Arrow schemas of the prediction log.
 
-One table of predictions and one of labels per model. The inbox carries the
-same columns as the lake, so that archiving only appends.
+One table of predictions, one of labels and one of events per model. The inbox carries
+the same columns as the lake, so that archiving only appends.
 
 Time of a list: the last element of a feature's list is at `at`, the one
 before it one step earlier, and so on. Element h (from 0) of an output's list is about
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from core.schema import task
 from core.schema.contract import Contract
+from core.schema.events import EVENT_SCHEMA
 from core.schema.feature import Dtype, Feature
 from core.schema.task import LabelKey
 
@@ -32,6 +33,11 @@ class Kind(StrEnum):
 
     PREDICTIONS = "predictions"
     LABELS = "labels"
+    EVENTS = "events"
+
+
+# The streams that a join reads, in one state of the log.
+JOINED = (Kind.PREDICTIONS, Kind.LABELS)
 
 
 class Stage(StrEnum):
@@ -152,11 +158,15 @@ def wire_schema(kind: Kind, contract: Contract) -> pa.Schema:
     """Return the columns of one stream as they are sent, before anything is masked."""
     if kind is Kind.PREDICTIONS:
         return _prediction_schema(contract, contract.features)
-    return label_schema(contract)
+    return schema(kind, contract)
 
 
 def schema(kind: Kind, contract: Contract) -> pa.Schema:
     """Return the columns of one stream in the log."""
-    if kind is Kind.PREDICTIONS:
-        return prediction_schema(contract)
-    return label_schema(contract)
+    match kind:
+        case Kind.PREDICTIONS:
+            return prediction_schema(contract)
+        case Kind.LABELS:
+            return label_schema(contract)
+        case Kind.EVENTS:
+            return EVENT_SCHEMA

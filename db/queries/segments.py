@@ -3,10 +3,16 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from db.tables import Segment
+
+_NAMES = (
+    select(Segment.model_id, Segment.place, Segment.name)
+    .where(Segment.model_id.in_(bindparam("model_ids", expanding=True)))
+    .order_by(Segment.place)
+)
 
 
 def names(session: Session, model_id: UUID) -> dict[int, str | None]:
@@ -20,9 +26,7 @@ def names_of(
 ) -> dict[UUID, dict[int, str | None]]:
     """Return the names that were given in some models, by place."""
     found = dict[UUID, dict[int, str | None]]((model_id, {}) for model_id in model_ids)
-    given = select(Segment.model_id, Segment.place, Segment.name)
-    given = given.where(Segment.model_id.in_(model_ids)).order_by(Segment.place)
-    for model_id, place, name in session.execute(given):
+    for model_id, place, name in session.execute(_NAMES, {"model_ids": [*model_ids]}):
         found[model_id][place] = name
     return found
 

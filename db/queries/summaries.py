@@ -1,5 +1,6 @@
 """Queries of summaries, whatever their stream."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -31,9 +32,11 @@ T = TypeVar("T")
 AnyStream: TypeAlias = Additive[Any] | Stream[Any]
 Part: TypeAlias = tuple[Additive[Any], str, Any]  # stream, version, and what was seen
 Key: TypeAlias = tuple[str, datetime, str]  # stream, start and version of a row
+_Key: TypeAlias = tuple[UUID, str, datetime, str]  # and its model
 
 _KEYS = 1_000  # of one IN list
 _KEY = (SummaryRow.model_id, SummaryRow.stream, SummaryRow.start, SummaryRow.version)
+_WRITTEN = ("model_id", "stream", "start", "version", "payload", "level", "publication")
 _AT_KEYS = select(*_KEY, SummaryRow.payload).where(
     tuple_(*_KEY).in_(bindparam("keys", expanding=True))
 )
@@ -203,37 +206,40 @@ def add_all(session: Session, parts: Mapping[UUID, Iterable[Part]]) -> None:
         By model: stream, version and what was seen, each stream and version once; None adds
         nothing.
     """
-    cuts = [
-        (model_id, stream, version, dict(stream.split(seen)))
-        for model_id, own in parts.items()
-        for stream, version, seen in own
-        if seen is not None
-    ]
-    stored = _payloads(
-        session,
-        [(of, stream.name, start, name) for of, stream, name, cut in cuts for start in cut],
-    )
-    rows = []
-    for model_id, stream, version, cut in cuts:
-        new = {start: stream.to_bytes(one) for start, one in cut.items()}
-        old = [of for at in cut if (of := stored.get((model_id, stream.name, at, version)))]
-        if old:
-            whole = stream.from_many([*old, *new.values()])
-            new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
-        own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
-        publications = {row.key: 0 for row in own} if stream.is_published else {}
-        rows += _values(model_id, own, publications)
-    _write(session, rows)
+    streams = dict[str, Additive[Any]]()
+    news: defaultdict[str, dict[_Key, Any]] = defaultdict(dict)  # by stream
+    for model_id, own in parts.items():
+        for stream, version, seen in own:
+            if seen is not None:
+                streams[stream.name] = stream
+                for start, one in stream.split(seen):
+                    news[stream.name][model_id, stream.name, start, version] = one
+    stored = _payloads(session, [key for own in news.values() for key in own])
+    _write(session, [row for name in news for row in _added(streams[name], news[name], stored)])
 
 
-_Key: TypeAlias = tuple[UUID, str, datetime, str]
+def _added(
+    stream: Additive[T], news: Mapping[_Key, T], stored: Mapping[_Key, bytes]
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of a stream to be written, in the order of what is new."""
+    old = [key for key in news if key in stored]
+    payloads = {key: stream.to_bytes(new) for key, new in news.items() if key not in stored}
+    for start in range(0, len(old), _KEYS):
+        some = old[start : start + _KEYS]
+        whole = stream.added([(stored[key], news[key]) for key in some])
+        payloads |= zip(some, whole, strict=True)
+    publication = 0 if stream.is_published else None
+    for key, payload in payloads.items():
+        values = (*key, payload, stream.level, publication)
+        yield dict(zip(_WRITTEN, values, strict=True))
 
 
 def _payloads(session: Session, keys: Sequence[_Key]) -> dict[_Key, bytes]:
     """Return what is stored under some primary keys."""
+    session.flush()
     stored: dict[_Key, bytes] = {}
     for start in range(0, len(keys), _KEYS):
-        rows = session.execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
+        rows = session.connection().execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
         stored |= {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
     return stored
 

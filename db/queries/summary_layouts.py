@@ -78,7 +78,9 @@ class Layouts:
 def layouts(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, Layouts]:
     """Return the layouts of some models, in one statement."""
     found: dict[UUID, dict[str, Any]] = {model_id: {} for model_id in model_ids}
-    for model_id, stream, payload in session.execute(_LAYOUTS, {"model_ids": [*model_ids]}):
+    for model_id, stream, payload in session.connection().execute(
+        _LAYOUTS, {"model_ids": [*model_ids]}
+    ):
         is_layout = stream == WINDOW_PROFILE.name
         found[model_id][stream] = _layout(payload) if is_layout else _edges(payload)
     return {model_id: Layouts(**own) for model_id, own in found.items()}

@@ -1,6 +1,7 @@
 """Upsert of whole rows."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import inspect
@@ -24,10 +25,15 @@ def upsert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     """
     if not rows:
         return
-    insert = dialect.insert(session, table)
+    session.flush()  # rows that these refer to
+    connection = session.connection()
+    connection.execute(_statement(connection.dialect.name, table, (*rows[0],)), [*rows])
+
+
+@lru_cache(maxsize=64)
+def _statement(database: str, table: type[Base], names: tuple[str, ...]) -> Any:
+    """Return a statement of the table, and not of its class: it is executed with every fold."""
+    insert = dialect.insert_into(database, table.__table__)
     keys = [column.name for column in inspect(table).primary_key]
-    values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    statement = insert.on_conflict_do_update(index_elements=keys, set_=values)
-    # Nulls are written too: rows without them would be a statement of their own.
-    options = {"render_nulls": True}
-    session.execute(statement, [dict(row) for row in rows], execution_options=options)
+    values = {name: insert.excluded[name] for name in names if name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=values)

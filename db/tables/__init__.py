@@ -15,6 +15,7 @@ from db.tables.kserve import PendingEvent
 from db.tables.log import (
     DirtyDay,
     Erasure,
+    EventId,
     Inbox,
     InboxPayload,
     LateDay,
@@ -56,6 +57,7 @@ __all__ = [
     "DirtyDay",
     "EntityState",
     "Erasure",
+    "EventId",
     "Finding",
     "FlipRow",
     "GroupMember",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alerts.platform import PlatformFault
 from alerts.state import Flip, Phase, Reason
 from db.base import Base, BigId, publication_index
+from db.encrypted import EncryptedJson
 from monitors.finding import Outcome
 
 
@@ -154,7 +155,7 @@ class Channel(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(default="webhook")
-    config: Mapped[dict[str, Any]]
+    config: Mapped[dict[str, Any]] = mapped_column(EncryptedJson)
     severities: Mapped[list[str]]
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
@@ -171,6 +172,15 @@ class Delivery(Base):
         Index(
             "ix_delivery_open",
             "not_before",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        # What is open about one subject: a notification waits for those before it.
+        Index(
+            "ix_delivery_subject",
+            "channel_id",
+            "subject",
+            "seq",
             sqlite_where=text("finished_at IS NULL"),
             postgresql_where=text("finished_at IS NULL"),
         ),

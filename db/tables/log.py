@@ -26,6 +26,17 @@ class Receipt(Base):
     received_at: Mapped[datetime]
 
 
+class EventId(Base):
+    """That an event was received: another one with its id is a repetition, in any batch."""
+
+    __tablename__ = "event_id"
+    __table_args__ = (Index("ix_event_id_received_at", "received_at"),)
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime]
+
+
 class Inbox(Base):
     """Accepted rows that are not yet in the lake, as one Arrow IPC stream.
 

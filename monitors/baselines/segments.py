@@ -19,7 +19,7 @@ from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.slo.cells import N_PLACES, NO_SEGMENT
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
-from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.serialization import added, from_many, to_bytes
 from monitors.summaries.streams import as_one_hour
 from monitors.summaries.summary import Edges, Ints, Summary, chunk_start, merge
 
@@ -68,16 +68,11 @@ INPUT_BY_SEGMENT = Additive(
     name="input_by_segment",
     to_bytes=to_bytes,
     from_many=from_many,
+    added=added,
     split=by_hour,
     whole=_as_one_hour,
 )
-OUTPUT_BY_SEGMENT = Additive(
-    name="output_by_segment",
-    to_bytes=to_bytes,
-    from_many=from_many,
-    split=by_hour,
-    whole=_as_one_hour,
-)
+OUTPUT_BY_SEGMENT = replace(INPUT_BY_SEGMENT, name="output_by_segment")
 
 
 def of_place(by_segment: Summary, place: int) -> Summary:

@@ -28,4 +28,5 @@ KIND = MonitorKind(
     oks_to_resolve=2,
     may_retrain=True,
     is_explained_by=by_any,
+    runbook=lambda *_: "accuracy_loss",
 )

@@ -68,4 +68,5 @@ KIND = MonitorKind(
     severity=Severity.PAGE,
     takes_utc=True,
     about=about,
+    runbook=lambda params, _: sli.find(params.sli).runbook,
 )

@@ -40,4 +40,5 @@ KIND = MonitorKind(
     evaluate=evaluate,
     show=show,
     watches_open_days=True,
+    runbook=lambda *_: "preprocessing_mismatch",
 )

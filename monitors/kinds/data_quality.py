@@ -59,4 +59,5 @@ KIND = MonitorKind(
     reads_context=True,
     needs_reference=False,
     is_explained_by=DataQualityDetail.is_explained,
+    runbook=lambda *_: "input_fault",
 )

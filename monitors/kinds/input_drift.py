@@ -118,4 +118,5 @@ KIND = MonitorKind(
     is_explained_by=by_any,
     has_report=True,
     dates_change=True,
+    runbook=lambda *_: "drift",
 )

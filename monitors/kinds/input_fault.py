@@ -66,4 +66,5 @@ KIND = MonitorKind(
     severity=Severity.PAGE,
     broken=broken,
     state=lambda detail: detail.faults,
+    runbook=lambda *_: "input_fault",
 )

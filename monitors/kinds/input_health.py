@@ -58,4 +58,5 @@ KIND = MonitorKind(
     fit=fit,
     reads_context=True,
     interval=Interval.GRAIN,
+    runbook=lambda *_: "input_fault",
 )

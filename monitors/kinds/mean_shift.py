@@ -53,4 +53,5 @@ KIND = MonitorKind(
     oks_to_resolve=7,
     is_against_reference=True,
     is_explained_by=by_any,
+    runbook=lambda *_: "drift",
 )

@@ -55,4 +55,5 @@ KIND = MonitorKind(
     is_against_reference=True,
     is_explained_by=by_any,
     needs_segments=True,
+    runbook=lambda *_: "accuracy_loss",
 )

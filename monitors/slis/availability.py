@@ -1,6 +1,7 @@
 """Availability: a prediction that ended in an error or a time-out is bad."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -9,14 +10,32 @@ from monitors.slo.sli import Event, SliKind
 from monitors.summaries.summary import Ints
 
 
+class Degraded(StrEnum):
+    """What a prediction that a fallback served counts as."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AvailabilityParams:
-    """There are none."""
+    """Parameters of `availability`.
+
+    Attributes
+    ----------
+    degraded
+        What a prediction that a fallback served counts as; unknown ones are counted apart.
+    """
+
+    degraded: Degraded = Degraded.GOOD
 
 
-def classify(_: AvailabilityParams) -> Ints:
-    """Return what each cell is: one that a fallback served is good."""
-    return np.where(serving.are_failures(), Event.BAD, Event.GOOD)
+def classify(params: AvailabilityParams) -> Ints:
+    """Return what each cell is."""
+    of_degraded = Event[params.degraded.name]
+    served = np.where(serving.are_degraded(), of_degraded, Event.GOOD)
+    return np.where(serving.are_failures(), Event.BAD, served)
 
 
 SLI = SliKind(
@@ -25,4 +44,5 @@ SLI = SliKind(
     params=AvailabilityParams,
     cells=serving.CELLS,
     classify=classify,
+    runbook="failures",
 )

@@ -42,4 +42,5 @@ SLI = SliKind(
     params=LatencyParams,
     cells=serving.CELLS,
     classify=classify,
+    runbook="latency",
 )

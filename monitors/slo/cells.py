@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from core.errors import Unprocessable
-from core.schema.rows import SCALARS
+from core.schema.events import EVENT_SCHEMA
+from core.schema.rows import SCALARS, Kind
 from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.runs import run_lengths, run_starts
@@ -22,10 +23,11 @@ NO_SEGMENT = 1  # the place of a prediction that belongs to none
 STRIDE = 256  # of the keys of one place
 ERROR_CELL = STRIDE - 1  # of predictions whose cell could not be computed
 MAX_CELLS = ERROR_CELL
+COLUMNS = {Kind.PREDICTIONS: SCALARS, Kind.EVENTS: tuple(EVENT_SCHEMA.names)}
 
-_SLICE_US = SLICE // timedelta(microseconds=1)
+_SLICE_US, _OF_SLICE = SLICE // timedelta(microseconds=1), N_PLACES * STRIDE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OF_SLICE = N_PLACES * STRIDE
+_OF_ROW = 1 << 46  # above the keys of any slice: sets the rows apart that are merged in one go
 _OF_HOUR = timedelta(hours=1) // SLICE * _OF_SLICE
 
 _FORMAT = 2
@@ -90,26 +92,28 @@ class Cells:
     Attributes
     ----------
     columns
-        Of the prediction row that `cell` reads; each has one value a row.
+        Of the row that `cell` reads; each has one value a row.
     n
-        How many cells, at most 255. What is stored is counted by their numbers: the
-        meaning of a number never changes, but more may be added behind.
+        How many cells, at most 255. Counts are stored by their numbers: the meaning of a
+        number never changes, but more may be added behind.
     cell
         Returns the cell of each prediction, shape (prediction,), from 0; -1 where it is not
         counted. It reads nothing but its argument, and one row does not depend on another.
+    kinds
+        Of the rows that are counted.
     """
 
     columns: tuple[str, ...]
     n: int
     cell: CellOf
+    kinds: frozenset[Kind] = frozenset({Kind.PREDICTIONS})
 
     def __post_init__(self) -> None:
         if not 0 < self.n <= MAX_CELLS:
             raise ValueError(f"there must be 1 to {MAX_CELLS} cells, not {self.n}")
-        unknown = [name for name in self.columns if name not in SCALARS]
-        if unknown:
-            known = ", ".join(SCALARS)
-            raise ValueError(f"no column {', '.join(unknown)}; known: {known}")
+        names = [name for kind in sorted(self.kinds) for name in COLUMNS[kind]]
+        if unknown := [name for name in self.columns if name not in names]:
+            raise ValueError(f"no column {', '.join(unknown)}; known: {', '.join(names)}")
 
     def of(self, columns: Columns) -> Ints:
         """Return the cell of each prediction, shape (prediction,).
@@ -264,6 +268,40 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     Unprocessable
         If one is of another format, or cut short.
     """
+    keys, counts, _ = _read(blobs)
+    return _summed(keys, counts)
+
+
+def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
+    """Return stored counts of hours, at most 100,000, with what is new added to each.
+
+    Raises
+    ------
+    Unprocessable
+        If one is of another format, or cut short.
+
+    Examples
+    --------
+    >>> one, other = (summarise(np.array([at]), np.array([3])) for at in (0, 10_000_000))
+    >>> rows = [(to_bytes(one), one), (to_bytes(one), other)]
+    >>> [from_many([row]).counts.tolist() for row in added(rows)]
+    [[2], [1, 1]]
+    """
+    keys, counts, sizes = _read([old for old, _ in rows])
+    news, places = [new for _, new in rows], [*range(len(rows))]
+    sizes += [new.keys.size for new in news]
+    keys = np.concatenate([keys, *(new.keys for new in news)])
+    counts = np.concatenate([counts, *(new.counts for new in news)])
+    apart = _summed(keys + np.repeat([*places, *places], sizes) * _OF_ROW, counts)
+    ends = np.searchsorted(apart.keys, np.arange(1, len(rows)) * _OF_ROW)
+    every = zip(np.split(apart.keys, ends), np.split(apart.counts, ends), places, strict=True)
+    return [
+        to_bytes(CellCounts(keys=own - place * _OF_ROW, counts=of)) for own, of, place in every
+    ]
+
+
+def _read(blobs: Sequence[bytes]) -> tuple[Ints, Ints, list[int]]:
+    """Return keys and counts of some rows, one after another, and how many each has."""
     steps, counts, firsts, sizes = [], [], [], []
     for blob in blobs:
         try:
@@ -281,7 +319,7 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     sums = np.cumsum(np.concatenate(steps, dtype=np.int64, casting="unsafe"))
     begins = np.cumsum(sizes) - sizes
     keys = sums + np.repeat(np.array(firsts) - sums[begins], sizes)
-    return _summed(keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"))
+    return keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"), sizes
 
 
 def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:
@@ -314,6 +352,7 @@ def stream(name: str) -> Additive[CellCounts]:
         name=name,
         to_bytes=to_bytes,
         from_many=from_many,
+        added=added,
         split=_by_hour,
         level=Level.SLICE,
         whole=as_one_slice,

@@ -46,6 +46,11 @@ def are_failures() -> Bools:
     return np.repeat(np.arange(_N_STATUS) == _FAILED, _N_LATENCY)
 
 
+def are_degraded() -> Bools:
+    """Return which cells are of predictions that a fallback served, shape (cell,)."""
+    return np.repeat(np.arange(_N_STATUS) == _DEGRADED, _N_LATENCY)
+
+
 def have_latency() -> Bools:
     """Return which cells are of predictions with a latency, shape (cell,)."""
     return np.tile(np.arange(_N_LATENCY) > 0, _N_STATUS)

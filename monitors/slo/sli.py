@@ -16,6 +16,7 @@ import numpy as np
 from core import plugins
 from core.errors import Unprocessable
 from core.plugins import Registry
+from core.schema.rows import Kind
 from core.streams import Additive
 from core.window import Window
 from monitors.slo import serving
@@ -51,7 +52,20 @@ class SliUnit(StrEnum):
     """
 
     PREDICTIONS = "predictions"
+    EVENTS = "events"
     TIME_SLICES = "time slices"
+
+
+class NoData(StrEnum):
+    """What a time without predictions counts as.
+
+    `ignore`: nothing, the finding is `no_data`; `alert`: nothing, and the finding is a breach.
+    """
+
+    GOOD = "good"
+    BAD = "bad"
+    IGNORE = "ignore"
+    ALERT = "alert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +90,10 @@ class SliKind(Generic[P]):
         What is counted.
     objective
         Share of good ones that an SLO asks for by default, in (0, 1).
+    runbook
+        Name of the built-in runbook of its alerts; "" for none.
+    no_data
+        What a time without predictions counts as by default.
     """
 
     name: str
@@ -85,6 +103,8 @@ class SliKind(Generic[P]):
     classify: Callable[[P], Ints]
     unit: SliUnit = SliUnit.PREDICTIONS
     objective: float = 0.99
+    runbook: str = ""
+    no_data: NoData = NoData.IGNORE
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
@@ -180,6 +200,8 @@ def parse(name: str, params: Mapping[str, object]) -> Any:
     return plugins.parse(name, find(name).params, params)
 
 
-def counted() -> Mapping[str, Cells]:
-    """Return the cells that are counted as rows are folded, by stream."""
-    return {serving.SERVING.name: serving.CELLS} | {sli.stream.name: sli.cells for sli in SLIS}
+def counted(*kinds: Kind) -> Mapping[str, Cells]:
+    """Return the cells that are counted as rows of some kinds are folded; by default of all."""
+    every = {serving.SERVING.name: serving.CELLS} | {sli.stream.name: sli.cells for sli in SLIS}
+    wanted = {*(kinds or Kind)}
+    return {stream: of for stream, of in every.items() if of.kinds & wanted}

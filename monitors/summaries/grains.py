@@ -9,7 +9,7 @@ import numpy as np
 from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.moments import MAX, MIN, N_MISSING, mean_and_sd
-from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.serialization import added, from_many, to_bytes
 from monitors.summaries.summary import Floats, N, Summary, in_order
 
 _HOUR_S, _DAY = 3600, timedelta(days=1)
@@ -56,6 +56,7 @@ INPUT_GRAINS = Additive(
     name="input_grains",
     to_bytes=to_bytes,
     from_many=from_many,
+    added=added,
     split=_by_hour,
     level=Level.GRAIN,
 )

@@ -8,16 +8,24 @@ float64, the counts in the narrowest unsigned type that holds the largest.
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import Unprocessable
-from monitors.summaries.summary import N_MOMENTS, Summary, in_order, merge
+from monitors.summaries.summary import N_MOMENTS, Ints, Summary, in_order, merge
 
 VERSION = 2
 _HEADER = struct.Struct("<BBHHxxI")
 _WIDTHS = (1, 2, 4)
+_SHAPE = slice(2, 6)  # features and bins in the header
+_OF_ROW = 1 << 40  # above any chunk: sets the rows apart that are merged in one go
+
+Records: TypeAlias = NDArray[np.void]
 
 
 @lru_cache(maxsize=256)  # to describe a record takes longer than to write one
@@ -40,13 +48,77 @@ def to_bytes(summary: Summary) -> bytes:
         Any number of chunks.
     """
     largest = int(summary.counts.max(initial=0))
-    width = next(width for width in _WIDTHS if largest < 1 << (8 * width))
+    return _written(_records(summary, _width(largest)))
+
+
+def _width(largest: int) -> int:
+    return next(width for width in _WIDTHS if largest < 1 << (8 * width))
+
+
+def _records(summary: Summary, width: int) -> Records:
     n_chunks, n_features, n_bins = summary.counts.shape
     records = np.empty(n_chunks, dtype=_record(width, n_features, n_bins))
     records["chunk"] = summary.chunks
     records["moments"] = summary.moments
     records["counts"] = summary.counts
-    return _HEADER.pack(VERSION, width, n_features, n_bins, n_chunks) + records.tobytes()
+    return records
+
+
+def _written(records: Records) -> bytes:
+    n_features, n_bins = records.dtype["counts"].shape
+    width = records.dtype["counts"].base.itemsize
+    return _HEADER.pack(VERSION, width, n_features, n_bins, records.size) + records.tobytes()
+
+
+def added(rows: Sequence[tuple[bytes, Summary]]) -> list[bytes]:
+    """Return stored summaries with what was seen added to each, all in one go.
+
+    Parameters
+    ----------
+    rows
+        As `to_bytes` returned it, and what is new of the same hours.
+
+    Raises
+    ------
+    Unprocessable
+        If one is of another version or cut short, or has other bins.
+    """
+    alike: defaultdict[tuple[bytes, tuple[int, ...]], list[int]] = defaultdict(list)
+    for place, (old, new) in enumerate(rows):
+        alike[old[_SHAPE], new.counts.shape[1:]].append(place)
+    found = dict[int, bytes]()
+    for places in alike.values():
+        of = _added([rows[place][0] for place in places], [rows[place][1] for place in places])
+        found |= zip(places, of, strict=True)
+    return [found[place] for place in range(len(rows))]
+
+
+def _added(olds: Sequence[bytes], news: Sequence[Summary]) -> list[bytes]:
+    """Add to rows of one shape: the chunks of each are set apart from those of the others."""
+    parts = [_apart(part, np.array(places)) for part, places in _parts(olds)]
+    new = Summary(
+        chunks=np.concatenate([one.chunks for one in news]),
+        moments=np.concatenate([one.moments for one in news]),
+        counts=np.concatenate([one.counts for one in news]),
+    )
+    sizes = [one.chunks.size for one in news]
+    parts.append(_apart(new, np.repeat(np.arange(len(news)), sizes)))
+    whole = _merged(parts)
+    ends = np.searchsorted(whole.chunks, np.arange(len(news) + 1) * _OF_ROW).tolist()
+    largest = whole.counts.max(axis=(1, 2), initial=0).tolist()
+    whole = replace(whole, chunks=whole.chunks % _OF_ROW)
+    widths = [_width(max(largest[start:end])) for start, end in pairwise(ends)]
+    records = {width: _records(whole, width) for width in {*widths}}
+    return [
+        _written(records[width][start:end])
+        for width, (start, end) in zip(widths, pairwise(ends), strict=True)
+    ]
+
+
+def _apart(part: Summary, rows: Ints) -> Summary:
+    """Return chunks of some rows, as many of each, as they follow those of the rows before."""
+    offsets = np.repeat(rows, part.chunks.size // rows.size) * _OF_ROW
+    return replace(part, chunks=part.chunks + offsets)
 
 
 def from_bytes(blob: bytes) -> Summary:
@@ -84,13 +156,25 @@ def from_many(blobs: Sequence[bytes]) -> Summary:
     """
     if not blobs:
         raise ValueError("no summaries to read")
-    bodies: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for blob in blobs:
-        bodies[blob[: _HEADER.size]].append(blob[_HEADER.size :])
-    parts = [_read(header, parts) for header, parts in bodies.items()]
+    first, *others = [part for part, _ in _parts(blobs)]
+    return _merged([in_order(first), *others])
+
+
+def _parts(blobs: Sequence[bytes]) -> list[tuple[Summary, list[int]]]:
+    """Read rows, those of one header in one go, with their places."""
+    places: defaultdict[bytes, list[int]] = defaultdict(list)
+    for place, blob in enumerate(blobs):
+        places[blob[: _HEADER.size]].append(place)
+    return [
+        (_read(header, [blobs[place][_HEADER.size :] for place in own]), own)
+        for header, own in places.items()
+    ]
+
+
+def _merged(parts: Sequence[Summary]) -> Summary:
     if len({part.counts.shape[2] for part in parts}) > 1:
         raise Unprocessable("the summaries do not share their bins")
-    return merge(in_order(parts[0]), *parts[1:])
+    return merge(*parts)
 
 
 def _read(header: bytes, bodies: Sequence[bytes]) -> Summary:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.streams import Additive, Level
-from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.serialization import added, from_many, to_bytes
 from monitors.summaries.summary import Summary, chunk_at, chunk_start, merge
 
 
@@ -38,16 +38,20 @@ def as_one_hour(summary: Summary, start: datetime, slots: int = 1) -> Summary:
 
 
 INPUT = Additive(
-    name="input", to_bytes=to_bytes, from_many=from_many, split=by_hour, whole=as_one_hour
+    name="input",
+    to_bytes=to_bytes,
+    from_many=from_many,
+    added=added,
+    split=by_hour,
+    whole=as_one_hour,
 )
-OUTPUT = Additive(
-    name="output", to_bytes=to_bytes, from_many=from_many, split=by_hour, whole=as_one_hour
-)
+OUTPUT = replace(INPUT, name="output")
 # A row a day: its hour is the first of the day.
 WINDOW_PROFILE = Additive(
     name="window_profile",
     to_bytes=to_bytes,
     from_many=from_many,
+    added=added,
     split=by_hour,
     level=Level.DAY,
 )

@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session
 from core.schema.rows import REFERENCE
 from db.queries.upsert import upsert
 from db.tables import EntityState
-from lake.lists import Ints, micros
+from lake.lists import Ints, differ, flags, micros
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
-from monitors.summaries.runs import run_starts, steps
+from monitors.summaries.runs import run_lengths, run_starts, steps
 from services.aggregation import entity_inputs
 from services.aggregation.entity_inputs import Values
 
@@ -35,6 +35,7 @@ _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Longer is an outage, or lies between an import and the first live row: it is not learnt.
 _LONGEST_US = KEPT // (4 * _US)
+_SECOND_US = 1_000_000
 _FIGURES = ("n", "first_us", "last_us", "longest_us", "n_long")
 _SCHEMA = pa.schema(
     [pa.field("entity", pa.string()), *(pa.field(name, pa.int64()) for name in _FIGURES)]
@@ -68,11 +69,11 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
     entity = rows["entity"]
     if entity.null_count == len(entity):
         return None
-    named = pc.not_equal(rows["version"], REFERENCE)
+    named = differ(rows["version"], REFERENCE)
     if entity.null_count:
-        named = pc.and_(pc.is_valid(entity), named)
-    if not pc.all(named).as_py():
-        rows = rows.select(["entity", "at", "received_at", "features"]).filter(named)
+        named = named & flags(pc.is_valid(entity))
+    if not named.all():
+        rows = rows.select(["entity", "at", "received_at", "features"]).filter(pa.array(named))
         if not rows.num_rows:
             return None
     texts = rows["entity"].combine_chunks().cast(pa.string()).dictionary_encode()
@@ -102,7 +103,8 @@ _STORED = select(EntityState.model_id, EntityState.payload, EntityState.inputs).
 
 def add(session: Session, found: Mapping[UUID, Seen]) -> None:
     """Add predictions to what is known of their entities, by model."""
-    rows = session.execute(_STORED, {"model_ids": [*found]}).all() if found else []
+    session.flush()  # what was forgotten
+    rows = session.connection().execute(_STORED, {"model_ids": [*found]}).all() if found else []
     stored = {model_id: (payload, inputs) for model_id, payload, inputs in rows}
     new = []
     for model_id, seen in sorted(found.items(), key=itemgetter(0)):
@@ -115,22 +117,22 @@ def _with(stored: tuple[bytes, bytes] | None, found: Seen) -> tuple[bytes, bytes
     """Return what is stored of entities and of their inputs, with predictions added."""
     payload, inputs = (None, None) if stored is None else stored
     before = _SCHEMA.empty_table() if payload is None else read_stream(payload)
-    after, kept, places = _added(before, found)
-    last = _seconds(after, "last_us")
+    names, figures, kept, places = _added(before, found)
     cells = entity_inputs.read(inputs, found.values.inputs, _seconds(before, "last_us"), kept)
     places = np.where(places < cells.n_entities, places, -1)
-    settled_at = _seconds(after, "first_us") + SETTLED_SECONDS
+    settled_at = figures["first_us"] // _SECOND_US + SETTLED_SECONDS
     entity_inputs.follow(cells, found.values, places, found.times, settled_at)
-    return _written(after), entity_inputs.written(cells, last)
+    written = _written([names, *map(pa.array, figures.values())])
+    return written, entity_inputs.written(cells, figures["last_us"] // _SECOND_US)
 
 
-def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
+def _added(before: pa.Table, found: Seen) -> tuple[pa.Array, dict[str, Ints], Ints, Ints]:
     """Add the predictions that are newer than all before them.
 
     Returns
     -------
-    after
-        The entities: of too many, those that were seen last.
+    names, figures
+        Of the entities: of too many, those that were seen last.
     kept : (entity,)
         The place that each had before; -1 of a new one.
     places : (prediction,)
@@ -152,21 +154,26 @@ def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
     of_all = np.where(counts, where, -1)
     where, times = where[counts], times[counts]
     starts, gaps = run_starts(where), steps(times)
-    own = where[starts]
+    own, of_own = where[starts], run_lengths(starts, where.size)
     gaps[starts] = np.where(is_known[own], times[starts] - last[own], 0)
     first[own] = np.where(is_known[own], first[own], times[starts])
-    np.add.at(n, where, 1)
-    np.maximum.at(last, where, times)
-    np.maximum.at(longest, where, np.where(gaps > _LONGEST_US, 0, gaps))
-    mean = (last - first) / np.maximum(n - 1, 1)
-    np.add.at(n_long, where, gaps > _LONG * mean[where])
-    after = pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
-    if after.num_rows <= MOST:
-        return after, np.where(np.arange(n.size) < n_before, np.arange(n.size), -1), of_all
+    n[own] += of_own
+    last[own] = np.maximum(last[own], times[starts + of_own - 1])
+    learnt = np.where(gaps > _LONGEST_US, 0, gaps)
+    longest[own] = np.maximum(longest[own], np.maximum.reduceat(learnt, starts))
+    mean = (last[own] - first[own]) / np.maximum(n[own] - 1, 1)
+    is_long = gaps > _LONG * np.repeat(mean, of_own)
+    n_long[own] += np.add.reduceat(is_long, starts, dtype=np.int64)
+    after = dict(zip(_FIGURES, figures, strict=True))
+    if n.size <= MOST:
+        own = np.arange(n.size)
+        own[n_before:] = -1
+        return names, after, own, of_all
     kept = np.sort(np.argsort(last, kind="stable")[-MOST:])
     moved = np.full(n.size + 1, -1)
     moved[kept] = np.arange(kept.size)
-    return after.take(pa.array(kept)), np.where(kept < n_before, kept, -1), moved[of_all]
+    after = {name: figure[kept] for name, figure in after.items()}
+    return names.take(pa.array(kept)), after, np.where(kept < n_before, kept, -1), moved[of_all]
 
 
 def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEntity], int]:
@@ -218,7 +225,8 @@ def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
         known = read_stream(row.payload)
         is_gone = pc.is_in(known["entity"], value_set=pa.array(sorted(names)))
         kept, last = np.flatnonzero(~is_gone.to_numpy()), _seconds(known, "last_us")
-        row.payload = _written(known.take(pa.array(kept)))
+        remaining = known.take(pa.array(kept))
+        row.payload = _written([column.combine_chunks() for column in remaining.columns])
         row.inputs = entity_inputs.written(
             entity_inputs.read(row.inputs, None, last, kept), last[kept]
         )
@@ -231,10 +239,9 @@ def names(session: Session, model_id: UUID) -> list[str]:
 
 
 def _seconds(known: pa.Table, name: str) -> Ints:
-    found: Ints = known[name].to_numpy() // 1_000_000
+    found: Ints = known[name].to_numpy() // _SECOND_US
     return found
 
 
-def _written(known: pa.Table) -> bytes:
-    columns = [column.combine_chunks() for column in known.columns]
+def _written(columns: list[pa.Array]) -> bytes:
     return write_stream(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))

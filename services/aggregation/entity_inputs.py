@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lake.lists import Floats, Ints, fields, last_numbers
+from lake.lists import Floats, Ints, fields, last_numbers, singles
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import FEWEST, learnt
 from monitors.summaries.runs import run_lengths, run_starts, steps
@@ -56,7 +56,11 @@ class Values:
 
 def values(rows: pa.Table, inputs: tuple[str, ...], order: Ints) -> Values:
     """Return what each prediction has, in an order: of a list of steps the last."""
-    found, lists = np.full((len(inputs), len(order)), np.nan), fields(rows, "features")
+    lists = fields(rows, "features")
+    whole = singles([lists[name] for name in inputs]) if lists.keys() >= {*inputs} else None
+    if whole is not None:
+        return Values(inputs=inputs, numbers=whole[:, order])
+    found = np.full((len(inputs), len(order)), np.nan)
     for i, name in enumerate(inputs):
         if name in lists:
             found[i] = last_numbers(lists[name])[order]
@@ -143,7 +147,7 @@ def follow(cells: Cells, found: Values, places: Ints, times: Ints, settled_at: I
             name: figure[first : first + step].reshape(-1)
             for name, figure in cells.figures.items()
         }
-        of_cells = np.tile(settled_at[:n], len(own))
+        of_cells = np.broadcast_to(settled_at[:n], (len(own), n)).ravel()
         when = np.broadcast_to(seconds, own.shape)
         if there.all():
             _follow(of, at.ravel(), when.ravel(), own.ravel(), of_cells)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import TypeAlias
 from uuid import UUID
 
 import pyarrow as pa
@@ -25,7 +26,8 @@ from db.queries.log.unfolded import Bounds
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from lake.streams import read_stream
-from services.aggregation import entities, window_profiles
+from services.aggregation import entities, events, window_profiles
+from services.aggregation.events import EventCounts
 from services.aggregation.folded import (
     REBUILD_JOB,
     Frozen,
@@ -44,6 +46,8 @@ MAX_BYTES = 16 * 2**20
 MAX_BYTES_TOGETHER = 2**20  # of the groups of several streams in one transaction
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
 PATIENCE = timedelta(minutes=1)  # wall time; then fewer must do
+
+Added: TypeAlias = Made | EventCounts  # by a group, to the summaries
 
 
 def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
@@ -75,12 +79,15 @@ class Group:
 
     Attributes
     ----------
+    kind
+        What the rows are.
     payloads
         The content of each entry; none for labels, of which nothing is summarised.
     last_group
         The last folded group when the entries were read.
     """
 
+    kind: Kind
     batch: positions.Batch
     payloads: list[bytes]
     last_group: int
@@ -113,7 +120,7 @@ def load(
         batches = unfolded.unfolded(session, open_streams, bounds)
         groups |= dict.fromkeys(batches)
         full = {stream: batch for stream, batch in batches.items() if batch is not None}
-        read = {s: batch for s, batch in full.items() if s[1] is Kind.PREDICTIONS}
+        read = {s: batch for s, batch in full.items() if s[1] is not Kind.LABELS}
         payloads = {stream: list[bytes]() for stream in full.keys() - read.keys()}
         payloads |= contents_of(sessions, session, read)
         model_ids = [*{model_id for model_id, _ in payloads}]
@@ -123,6 +130,7 @@ def load(
             model, batch = of_models[stream[0]], full[stream]
             edges = before[model.id]
             groups[stream] = Group(
+                kind=stream[1],
                 batch=batch,
                 payloads=own,
                 last_group=last_groups[stream],
@@ -149,8 +157,10 @@ def contents_of(
         return {stream: own for stream, own in found.items() if own is not None}
 
 
-def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
+def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Added | None:
     """Return what rows of a group add; None where they are too few for a first set of edges."""
+    if group.kind is Kind.EVENTS:
+        return events.summarise(rows)
     grown = grown_edges(group.before, rows, group.contract, is_late=is_late)
     if grown is None:
         return None
@@ -228,18 +238,18 @@ def fold_together(
     groups = load(sessions, streams, max_entries)
 
     # decide
-    made: dict[UUID, Made] = {}
+    made: dict[Stream, Added] = {}
     ready: dict[Stream, Group] = {}
     for stream, group in groups.items():
         if group is None:
             continue
-        if stream[1] is Kind.PREDICTIONS:
+        if stream[1] is not Kind.LABELS:
             # Rows from after `now` came before the clock was set back.
             is_late = not timedelta() <= now - group.batch.oldest < PATIENCE
             one = summarised(group, decode(group.payloads), is_late=is_late)
             if one is None:
                 continue
-            made[stream[0]] = one
+            made[stream] = one
         ready[stream] = group
 
     # save
@@ -252,9 +262,15 @@ def fold_together(
             {stream: group.batch for stream, group in ready.items()},
             {stream: group.last_group for stream, group in ready.items()},
         )
-        counted = [model_id for model_id, kind in own if kind is Kind.PREDICTIONS]
-        write(session, {model_id: made[model_id] for model_id in counted}, now)
+        _write(session, {stream: one for stream, one in made.items() if stream in own}, now)
     return taken | {stream: ready[stream].batch.n_rows for stream in own}
+
+
+def _write(session: Session, made: Mapping[Stream, Added], now: datetime) -> None:
+    of_events = {s[0]: one for s, one in made.items() if isinstance(one, EventCounts)}
+    of_predictions = {s[0]: one for s, one in made.items() if isinstance(one, Made)}
+    events.write(session, of_events)
+    write(session, of_predictions, now)
 
 
 def fold_before(
@@ -318,7 +334,7 @@ def error_of(
         made = summarised(group, table, is_late=True)
         with sessions() as session:
             if made is not None:
-                write(session, {model_id: made}, now)
+                _write(session, {(model_id, group.kind): made}, now)
                 session.flush()
             session.rollback()
     except Exception as error:
@@ -359,7 +375,7 @@ def decode(payloads: Sequence[bytes]) -> pa.Table:
 
     Entries that were taken under an older contract have fewer features.
     """
-    return pa.concat_tables(
-        [read_stream(payload) for payload in payloads],
-        promote_options="permissive",
-    )
+    tables = [read_stream(payload) for payload in payloads]
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables, promote_options="permissive")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import Feature
-from lake.lists import Floats, Ints, child, numbers
+from lake.lists import Floats, Ints, child, flags, numbers
 from monitors.baselines.segments import keys
 from monitors.summaries.summary import Edges, Summary, chunk_index, freeze
 from monitors.summaries.values import Column, summarise
@@ -31,8 +31,9 @@ def predicted(rows: pa.Table, contract: Contract) -> pa.Table:
     """
     if task.of(contract).compares_lists:
         return rows.slice(0, 0)
-    kept = pc.and_(pc.is_valid(rows["output"]), pc.invert(rows["shadow"]))
-    return rows if pc.all(kept).as_py() else rows.filter(kept)
+    if not rows["output"].null_count and not flags(rows["shadow"]).any():  # as a rule
+        return rows
+    return rows.filter(pc.and_(pc.is_valid(rows["output"]), pc.invert(rows["shadow"])))
 
 
 def edges_of(

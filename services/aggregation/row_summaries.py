@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,18 @@ import pyarrow.compute as pc
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import NUMBERS, REFERENCE
-from lake.lists import Flat, Floats, Ints, fields, flatten, flatten_codes, flatten_lists, micros
+from lake.lists import (
+    Flat,
+    Floats,
+    Ints,
+    fields,
+    flags,
+    flatten,
+    flatten_codes,
+    flatten_lists,
+    micros,
+    singles,
+)
 from monitors.baselines.segments import SLOTS, keys, total
 from monitors.summaries import categories
 from monitors.summaries.grains import HISTORY, rolled_up, without_counts
@@ -20,6 +31,7 @@ from monitors.summaries.values import Column, repeats, summarise
 from services.aggregation import outputs, segments, serving, window_profiles
 from services.aggregation.folded import Frozen, Part
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR, _US = timedelta(hours=1), timedelta(microseconds=1)
 ENOUGH = 1_000  # values of each feature that edges are taken from
 
@@ -56,7 +68,7 @@ def grown_edges(
 
 def _served_rows(rows: pa.Table) -> pa.Table:
     shadow = rows["shadow"]
-    return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
+    return rows.filter(pc.invert(shadow)) if flags(shadow).any() else rows
 
 
 def with_window_profile(
@@ -189,18 +201,27 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
     columns: list[Column] = []
     before: Flat | None = None
     lists, none = fields(rows, "features"), pa.nulls(rows.num_rows, NUMBERS)
-    chunks, places, single = at, segments.of(rows), np.zeros(at.size, np.bool_)
+    numbers = [name for name in edges.names if name not in of_texts]
+    whole = singles([lists.get(name, none) for name in numbers])
+    of_one = {} if whole is None else dict(zip(numbers, whole, strict=True))
+    places, single = segments.of(rows), np.zeros(at.size, np.bool_)
+    width = min(contract.grain, HOUR) // _US
+    chunks = by_row = at // width if places is None else keys(at // width, places)
     for name in edges.names:
+        if name in of_one:
+            columns.append(Column(values=of_one[name], chunks=by_row, repeats=single))
+            continue
         if name in of_texts:
             flat = flatten_codes(rows, "features", name, of_texts[name])
         else:
             flat = flatten_lists(lists.get(name, none))
         is_single = flat.is_single
-        if before is None or not np.array_equal(flat.lengths, before.lengths):
-            times = at if is_single else at[flat.rows] - flat.back * step
-            chunks = times // (min(contract.grain, HOUR) // _US)
+        if is_single:
+            chunks = by_row
+        elif before is None or not np.array_equal(flat.lengths, before.lengths):
+            chunks = (at[flat.rows] - flat.back * step) // width
             if places is not None:
-                chunks = keys(chunks, places if is_single else places[flat.rows])
+                chunks = keys(chunks, places[flat.rows])
         before = flat
         columns.append(
             Column(
@@ -214,8 +235,7 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
 
 def _newest(rows: pa.Table) -> datetime:
     """Return when the last of some rows was received: grains of history are not kept."""
-    newest: datetime = pc.max(rows["received_at"]).as_py()
-    return newest
+    return _EPOCH + int(micros(rows["received_at"]).max()) * _US
 
 
 def _places(feature: Feature) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def places(rows: pa.Table, contract: Contract, names: Names) -> Ints:
 
 def of(rows: pa.Table) -> Ints | None:
     """Return the places that `place` has added; None where it has not."""
-    return rows[PLACE].to_numpy() if PLACE in rows.column_names else None
+    return rows[PLACE].to_numpy() if rows.schema.get_field_index(PLACE) >= 0 else None
 
 
 def features(history: Log, days: Iterable[date], contract: Contract) -> pa.Table | None:

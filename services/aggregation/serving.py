@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
+from core.schema.rows import Kind
 from core.window import Window
 from db.queries import summaries
 from lake.lists import Floats, Ints, micros, numbers
@@ -20,18 +21,20 @@ from services.aggregation import segments
 log = logging.getLogger(__name__)
 
 
-def count(rows: pa.Table, at: Ints) -> Mapping[str, CellCounts]:
-    """Count served predictions of one version, by stream.
+def count(rows: pa.Table, at: Ints, kind: Kind = Kind.PREDICTIONS) -> Mapping[str, CellCounts]:
+    """Count served predictions, or events, of one version, by stream.
 
     Parameters
     ----------
     rows
         With the places of their segments where the model has any.
-    at : (prediction,)
+    at : (row,)
         Their event times, in microseconds since 1970.
+    kind
+        What the rows are.
     """
     places, found = segments.of(rows), {}
-    for stream, of in sli.counted().items():
+    for stream, of in sli.counted(kind).items():
         counted = cells.summarise(at, _cells(rows, stream, of), places)
         if counted.keys.size:
             found[stream] = counted
@@ -44,12 +47,12 @@ def _cells(rows: pa.Table, stream: str, of: Cells) -> Ints:
     try:
         return of.of(columns)
     except Exception:  # also what looks like an outage: cells read nothing but their columns
-        log.exception("stream %s: %s predictions are unknown", stream, rows.num_rows)
+        log.exception("stream %s: %s rows are unknown", stream, rows.num_rows)
         return np.full(rows.num_rows, ERROR_CELL)
 
 
 def _columns(rows: pa.Table, names: Sequence[str]) -> Columns:
-    of = {name: rows[name] for name in names}
+    of = {name: rows[name] for name in names if name in rows.column_names}
     texts = {name: column for name, column in of.items() if pa.types.is_string(column.type)}
     return Columns(
         n=rows.num_rows,
@@ -61,7 +64,7 @@ def _columns(rows: pa.Table, names: Sequence[str]) -> Columns:
 def _numbers(column: pa.ChunkedArray) -> Floats:
     if pa.types.is_timestamp(column.type):
         return micros(column) / 1e6
-    return numbers(column.cast(pa.float64()))
+    return numbers(column if column.type == pa.float64() else column.cast(pa.float64()))
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:

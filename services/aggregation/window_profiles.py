@@ -93,18 +93,23 @@ def _new_blocks(
     features = {feature.name: feature for feature in contract.kept if not feature.context}
     numbers = [block for block in known if isinstance(block, Numbers)]
     steps, lists = 0, fields(rows, "features")
-    for i, name in enumerate(edges.names):
-        feature = features.get(name)
-        if feature is None or name in has or name not in lists or feature.max_length == 1:
-            continue
-        length = longest(lists[name])
+    names = [
+        name
+        for name in edges.names
+        if name not in has and name in lists and name in features
+        if features[name].max_length != 1
+    ]
+    for name, length in zip(names, longest([lists[name] for name in names]), strict=True):
         if length < 2:
             continue
+        feature = features[name]
         if feature.dtype is Dtype.CATEGORY:
             if _has_few_texts(feature):
                 yield Symbols(name=name, texts=feature.vocabulary)
             continue
-        block = _numbers(feature, contract, edges.values[i].tolist(), length)
+        block = _numbers(
+            feature, contract, edges.values[edges.names.index(name)].tolist(), length
+        )
         numbers.append(block)
         steps = max(steps, length)
         yield block
@@ -176,9 +181,14 @@ def summarise_window_profiles(
     if layout is None:
         return None
     if version == REFERENCE and not any(
-        longest(of) > 1
-        for name, of in fields(rows, "features").items()
-        if name in contract.feature_names
+        length > 1
+        for length in longest(
+            [
+                of
+                for name, of in fields(rows, "features").items()
+                if name in contract.feature_names
+            ]
+        )
     ):
         return None
     at = local_micros(micros(rows["at"]), Zone(contract.zone))

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm.attributes import flag_modified
 
 from alerts.message import Type, absolute, compose
 from core.errors import NotFound, Unprocessable
@@ -15,9 +16,9 @@ from db.queries.queue import deliveries
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import Channel
-from notify import channel as extension
 from notify.channel import CHANNELS, Group, Sent
 from notify.sender import Sender
+from services.alerting import credentials
 
 SEVERITIES = ("page", "ticket")
 
@@ -59,6 +60,7 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
     channel.kind = plan.kind
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
+    flag_modified(channel, "config")  # one that was stored without a key is encrypted now
     if is_new:
         insert_unique(session, channel, f"concurrent creation of channel {plan.name}; retry")
     is_known = "secret" in {**before, **plan.config}
@@ -131,4 +133,4 @@ def attempt(
     message_id = uuid4()
     body = compose(Type.CHANNEL_TEST, now, "/alerts", {"channel": name})
     group = Group(id=str(message_id), at=now, bodies=(absolute(body, sender.public_url),))
-    return message_id, extension.send(kind, config, group, sender)
+    return message_id, credentials.send(kind, config, group, sender)

@@ -16,13 +16,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import absolute
-from db.queries.queue import deliveries, leases
+from db.queries.queue import deliveries, leases, repeated
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
-from notify import channel
-from notify.channel import Delivered, Disable, Group, Retry, Sent
+from notify.channel import Delivered, Disable, Group, Reject, Retry, Sent
 from notify.retry import LONGEST, GiveUp, RetryAt, after_failure
 from notify.sender import Sender
+from services.alerting import credentials
 
 PER_CHANNEL = 2  # attempts under way of one channel
 N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
@@ -134,7 +134,7 @@ def _claim(
 def _send(sender: Sender, claim: Claim, at: datetime) -> Sent:
     body = absolute(claim.body, sender.public_url)
     group = Group(id=str(claim.message_id), at=at, bodies=(body,))
-    return channel.send(claim.kind, claim.config, group, sender)
+    return credentials.send(claim.kind, claim.config, group, sender)
 
 
 def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datetime) -> None:
@@ -142,13 +142,17 @@ def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datet
 
     Each success makes one delivery due that waits after a failure: a receiver that
     answers again gets all of them within seconds, one that answers now and then
-    uses up no more attempts than it answers.
+    uses up no more attempts than it answers. A delivery that is to be repeated stays
+    open until a newer one about its subject is finished.
     """
     values: dict[str, Any] = {"last_status": sent.status, "last_error": sent.error}
     match sent:
-        case Delivered():
+        case Delivered(again=None):
             values |= {"delivered": True, "finished_at": now}
-        case Disable():
+        case Delivered():
+            values |= {"delivered": True, "attempts": 0}
+            values["not_before"] = now + min(sent.again or repeated.LONGEST, repeated.LONGEST)
+        case Reject() | Disable():
             values["finished_at"] = now
         case Retry(error=error, after=after):
             match after_failure(claim.attempts, now, after, leases.jitter()):
@@ -160,6 +164,8 @@ def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datet
             assert_never(sent)
     with unit_of_work(sessions) as session:
         is_ours = deliveries.settle(session, claim, values)
+        if is_ours and "finished_at" in values:
+            repeated.end_before(session, claim.seq, now)
         if is_ours and isinstance(sent, Delivered):
             deliveries.bring_forward(session, claim.channel_id, now)
         if is_ours and isinstance(sent, Disable):

@@ -192,7 +192,7 @@ def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
         return kind.count(part, source.params, window, SLICE)
 
     versions = {name: count(own) for name, own in found.items()}
-    is_sum = kind.unit is SliUnit.PREDICTIONS or len(found) < 2
+    is_sum = kind.unit is not SliUnit.TIME_SLICES or len(found) < 2
     whole = None if is_sum and not source.by_segment else merged([*found.values()])
     together = None if is_sum or whole is None else count(whole)
     by_segment: dict[str, Counts] = {}

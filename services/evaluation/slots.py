@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import StaleChampion
+from db.queries.log import positions
 from db.session import read_only
 from db.tables import Model
 from services.evaluation import failed_slots, schedule
@@ -21,11 +24,29 @@ log = logging.getLogger(__name__)
 MAX_SLOTS = 16  # of one model at one go: the others get their turn
 
 
-def waiting(sessions: sessionmaker[Session], model_id: UUID) -> list[datetime]:
-    """Return the next closed slots of a model that are not evaluated, in order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits to be evaluated of one model.
+
+    Attributes
+    ----------
+    slots
+        The next that have closed, in order.
+    is_behind
+        Whether rows wait for fold or archive, or days for a join.
+    """
+
+    slots: list[datetime]
+    is_behind: bool
+
+
+def waiting(sessions: sessionmaker[Session], model_id: UUID) -> Waiting:
+    """Return the next closed slots of a model that are not evaluated."""
+    found = select(Model, positions.is_behind(Model.id)).where(Model.id == model_id)
     with read_only(sessions) as session:
-        model = session.get_one(Model, model_id)
-        return [*islice(schedule.due_of(session, model), MAX_SLOTS)]
+        model, is_behind = session.execute(found).one()
+        slots = [*islice(schedule.due_of(session, model), MAX_SLOTS)]
+    return Waiting(slots=slots, is_behind=is_behind)
 
 
 def evaluate_until(
@@ -69,14 +90,14 @@ def evaluate_until(
     Exception
         An outage: nothing of the slot was stored.
     """
-    n_slots, found = 0, slots or waiting(sessions, model_id)
+    n_slots, found = 0, slots or waiting(sessions, model_id).slots
     while due := [slot for slot in found if slot <= until]:
         for slot in due:
             _evaluate(sessions, baselines, model_id, slot, now)
         n_slots += len(due)
         if due[-1] == until:
             break
-        found = waiting(sessions, model_id)
+        found = waiting(sessions, model_id).slots
     return n_slots
 
 

@@ -13,16 +13,17 @@ from core.terms import Terms
 
 
 class Feed(StrEnum):
-    """The three ingest routes. Reference rows are predictions that no model has served."""
+    """The ingest routes. Reference rows are predictions that no model has served."""
 
     PREDICTIONS = "predictions"
     REFERENCE = "reference"
     LABELS = "labels"
+    EVENTS = "events"
 
     @property
     def kind(self) -> Kind:
         """The stream that the rows belong to."""
-        return Kind.LABELS if self is Feed.LABELS else Kind.PREDICTIONS
+        return Kind.PREDICTIONS if self is Feed.REFERENCE else Kind(self.value)
 
 
 class Format(StrEnum):
@@ -93,7 +94,8 @@ class Accepted:
     faults
         One for each quarantined row, by row; empty in the answer to a duplicate.
     duplicates
-        Rows with the `prediction_id` of an earlier row of the batch: dropped.
+        Rows with the `prediction_id` of an earlier row of the batch, and events with the
+        `event_id` of any earlier one: dropped.
         Empty in the answer to a duplicate.
     """
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from core.errors import RowFault
 from core.schema.rows import REFERENCE
-from lake.lists import Ints, micros
+from lake.lists import Ints, differ, micros
 from monitors.slo import cells
 from monitors.slo.cells import CellCounts
 from monitors.summaries.hourly import HOURS
@@ -85,9 +85,7 @@ def examine(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Time
     before[1:] = shown[:-1]
     np.maximum.accumulate(before, out=before)
     newest = max(int(before[-1]), int(shown[-1]))
-    served = np.ones(len(at), dtype=np.bool_)
-    if pc.any(pc.equal(rows["version"], REFERENCE)).as_py():
-        served = pc.not_equal(rows["version"], REFERENCE).to_numpy()
+    served = differ(rows["version"], REFERENCE)
     older = (at < before) & served
     late = older.copy()
     if older.any():

@@ -21,7 +21,7 @@ from db.queries.log import (
 )
 from db.queries.log.inbox import Key
 from db.tables import Receipt
-from services.ingest import event_time
+from services.ingest import event_time, repeated_events
 from services.ingest.batch import Accepted, Feed
 from services.ingest.formats.decode import Draft, Section
 
@@ -78,6 +78,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         kept.append((section, fresh))
 
     # save
+    kept = [_once(session, *each, outcomes, now) for each in kept]
     arrived = _keep(session, kept, now)
     every = [draft for _, drafts in kept for draft in drafts]
     if bad := [row for draft in every for row in _bad_rows(draft, now)]:
@@ -88,6 +89,24 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     heard_of = {draft.batch.model_id for draft in every}
     inbox.sign_of_life(session, heard_of, arrived, now)
     return outcomes
+
+
+def _once(
+    session: Session,
+    section: Section,
+    drafts: list[Draft],
+    outcomes: dict[int, Outcome],
+    now: datetime,
+) -> tuple[Section, list[Draft]]:
+    """Leave out repeated events, and correct what was noted of their batches."""
+    if not drafts or drafts[0].batch.feed is not Feed.EVENTS:
+        return section, drafts
+    section, found = repeated_events.drop(session, section, drafts, now)
+    for draft, before in zip(found, drafts, strict=True):
+        if draft is not before:
+            outcomes[draft.no] = _accepted(draft)
+            inbox.correct_receipt(session, _key(draft), draft.n_kept)
+    return section, found
 
 
 def _keep(

@@ -125,16 +125,14 @@ class _Day:
         keys = {*labels.keys_of(history, contract)}
         if LabelKey.PREDICTION_ID in keys:
             since, of = labels.received_since(rows), labels.columns(LabelKey.PREDICTION_ID)
-            by_id = history.label_batches("prediction_id", since, of)
+            by_id = history.label_batches_by("prediction_id", since, of)
             parts.write("labels", by_id, of="predictions")
-        by_time = labels.read(
-            history, contract, rows, self._reach, keys - {LabelKey.PREDICTION_ID}
-        )
-        actuals = None
-        if LabelKey.TARGET_AT in by_time and not task.of(contract).compares_lists:
-            of_time = by_time.pop(LabelKey.TARGET_AT)
-            actuals = labels.of_entities(contract, rows, of_time)
-            del of_time  # as many rows as the day may have
+        keys -= {LabelKey.PREDICTION_ID}
+        actuals, entities = None, rows["entity"].combine_chunks().drop_null()
+        if LabelKey.TARGET_AT in keys and not task.of(contract).compares_lists:
+            actuals = labels.actuals(history, contract, entities, self._reach)
+            keys -= {LabelKey.TARGET_AT}
+        by_time = labels.read(history, contract, rows, self._reach, keys)
         for i in range(parts.n):
             some = parts.read("predictions", i)
             if some is None or not some.num_rows:

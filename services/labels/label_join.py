@@ -26,7 +26,7 @@ from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
-from core.schema.rows import Kind, Stage
+from core.schema.rows import JOINED, Kind, Stage
 from core.schema.task import TASKS, Units
 from core.schema.zone import Zone
 from core.streams import Level, Stream
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 _OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 SHARE = 0.05  # of the time, for the joins of one model
-ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
+CELLS, ROWS = 20_000 * 24 * 7, 100_000  # joined at one go: at most 27 MB for each array
 
 Answered: TypeAlias = tuple[str, bool]  # version, and whether in shadow
 
@@ -168,7 +168,7 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
         if not marked:
             return 0
         subject = _subject(session, model_id)
-        archived = {kind: marks.position(session, model_id, kind)[1] for kind in Kind}
+        archived = {kind: marks.position(session, model_id, kind)[1] for kind in JOINED}
     history = Log(lake_root, model_id)  # after the marks: what they are about is in it
     for kind, last_group in archived.items():
         if last_group and history.snapshot.of(kind) is None:
@@ -292,6 +292,7 @@ def accuracy(
         Counter[Answered](),
     )
     has_places = bool(contract.segment_by)
+    at_once = min(CELLS // (contract.horizon * len(contract.targets)) + 1, ROWS)
     back = max(_back(contract, of) for of in (subject.natural, *subject.units.values()))
     for part in of_day(history, contract, subject.names, window, back):
         n_repeated += part.n_repeated
@@ -299,8 +300,8 @@ def accuracy(
             of, own = subject.units_of(version), (version, shadow)
             counts[own] += n
             summed = sums[own]
-            for start in range(first, first + n, ROWS):
-                some = part.rows.slice(start, min(ROWS, first + n - start))
+            for start in range(first, first + n, at_once):
+                some = part.rows.slice(start, min(at_once, first + n - start))
                 if some["output"].null_count < len(some):  # else no label is searched
                     found = matched(part.labels, contract, some, of.season_steps, start)
                     summed.add(found, of)

@@ -47,7 +47,7 @@ COLUMNS = (
     Column("segment", TEXT, "null: all"),
     *WINDOW,
     *KNOWN,
-    Column("unit", TEXT, "`predictions` or `time slices` of 10 s"),
+    Column("unit", TEXT, "`predictions`, `events` or `time slices` of 10 s"),
     Column("objective", NUMBER, "share, 0 to 1"),
     Column("good", COUNT, "events"),
     Column("bad", COUNT, "events"),

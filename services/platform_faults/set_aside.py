@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(minutes=5)  # wall time
 
-MOST_TOGETHER = 24  # streams in one transaction: ingest waits for it, 2 ms for each
+MOST_TOGETHER = 48  # streams in one transaction: ingest waits for it, 1 ms for each
 
 Stream: TypeAlias = tuple[UUID, Kind]
 

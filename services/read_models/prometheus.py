@@ -4,23 +4,21 @@ Every replica answers the same: these are facts of the installation, not of a
 process. Described in docs/metrics.md.
 """
 
+import collections
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
-from uuid import UUID
+from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
-from alerts.state import Phase
+from core.durations import DAY
 from core.settings import Settings
 from db.queries.log import row_counters
-from db.queries.read import false_alarm_rates, overview
+from db.queries.read import overview
 from db.tables import (
     Champion,
     Delivery,
@@ -38,41 +36,33 @@ from monitors.detail import Detail
 from monitors.false_alarms.false_alarm_rate import Achieved
 from services.access.capacity import BacklogLimit, Disks, Limit, backlog, reached
 from services.platform_faults import platform_alerts
+from services.read_models.exposition import Counter, Gauge
 from services.read_models.overview.monitor_status import (
     StatusDetail,
     replayed_of,
     status_detail,
 )
 
-Served: TypeAlias = tuple[Model, Champion | None, Version | None]
 
-
-def gauges(session: Session, now: datetime) -> Iterator[Metric]:
+def gauges(session: Session, now: datetime) -> Iterator[Gauge]:
     """Read every gauge, and what is counted in the database."""
-    rows = overview.models(session)
-    names = {model.id: model.name for model, _, _ in rows}
-    monitors = overview.watched(session)
     yield from _backlog(session, now)
     yield _set_aside(session)
-    yield from _models(model for model, _, _ in rows)
+    yield from _models(session)
     yield from _sources(session)
     yield _log_rows(session)
-    yield _firing(names, monitors)
+    yield from _monitors(session)
     yield _platform(session)
-    yield from _promises(session, names, monitors)
-    yield _champions(rows)
     yield _rollouts(session)
     yield from _queues(session, now)
 
 
-def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
-    rows = GaugeMetricFamily(
+def _backlog(session: Session, now: datetime) -> Iterator[Gauge]:
+    rows = Gauge(
         "seqwatch_backlog_rows", "Rows accepted and not yet in the lake.", labels=["model"]
     )
-    size = GaugeMetricFamily(
-        "seqwatch_backlog_bytes", "Their size in the inbox.", labels=["model"]
-    )
-    age = GaugeMetricFamily(
+    size = Gauge("seqwatch_backlog_bytes", "Their size in the inbox.", labels=["model"])
+    age = Gauge(
         "seqwatch_backlog_age_seconds", "How long the oldest has waited.", labels=["model"]
     )
     waiting = session.execute(
@@ -92,8 +82,8 @@ def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
     yield from (rows, size, age)
 
 
-def _set_aside(session: Session) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
+def _set_aside(session: Session) -> Gauge:
+    gauge = Gauge(
         "seqwatch_streams_set_aside",
         "1 for a stream whose rows cannot be processed.",
         labels=["model", "stream", "stage"],
@@ -114,63 +104,76 @@ def capacity(
     backlog_limit: BacklogLimit,
     session: Session,
     now: datetime,
-) -> Iterator[GaugeMetricFamily]:
+) -> Iterator[Gauge]:
     """Read what this process sees of the room that is left."""
-    free = GaugeMetricFamily(
+    free = Gauge(
         "seqwatch_disk_free_bytes", "Free space of the disks that we fill.", labels=["store"]
     )
     for store, n_bytes in disks.free().items():
         free.add_metric([store], float(n_bytes))
     yield free
     found = reached(settings, disks, backlog_limit, backlog(session, now))
-    limits = GaugeMetricFamily(
+    limits = Gauge(
         "seqwatch_limit_reached", "1 while a limit is reached, else 0.", labels=["limit"]
     )
     for limit in Limit:
         limits.add_metric([limit.value], float(limit in found))
     yield limits
-    yield GaugeMetricFamily(
-        "seqwatch_ready", "1 while batches are taken, else 0.", value=float(not found)
-    )
+    yield Gauge("seqwatch_ready", "1 while batches are taken, else 0.", value=float(not found))
 
 
-def _models(models: Iterable[Model]) -> Iterator[GaugeMetricFamily]:
-    watermark = GaugeMetricFamily(
+def _models(session: Session) -> Iterator[Gauge]:
+    watermark = Gauge(
         "seqwatch_watermark_timestamp_seconds",
         "The newest event time that was folded.",
         labels=["model"],
     )
-    received = GaugeMetricFamily(
+    received = Gauge(
         "seqwatch_last_received_timestamp_seconds",
         "When rows were last received.",
         labels=["model"],
     )
-    lag = GaugeMetricFamily(
+    lag = Gauge(
         "seqwatch_evaluation_lag_seconds",
         "Event time that was folded and not yet evaluated.",
         labels=["model"],
     )
-    for model in models:
-        if model.last_received_at is not None:
-            received.add_metric([model.name], model.last_received_at.timestamp())
-        if model.watermark is None:
+    champion = Gauge(
+        "seqwatch_champion_info", "1 for the version that serves.", labels=["model", "version"]
+    )
+    rows = session.execute(
+        select(
+            Model.name,
+            Model.last_received_at,
+            Model.watermark,
+            Model.evaluated_until,
+            Version.name,
+        )
+        .outerjoin(Champion, Champion.model_id == Model.id)
+        .outerjoin(Version, Version.id == Champion.version_id)
+        .order_by(Model.name)
+    )
+    for model, received_at, folded_until, evaluated_until, version in rows:
+        if version is not None:
+            champion.add_metric([model, version], 1.0)
+        if received_at is not None:
+            received.add_metric([model], received_at.timestamp())
+        if folded_until is None:
             continue
-        watermark.add_metric([model.name], model.watermark.timestamp())
-        if model.evaluated_until is not None:
-            behind = (model.watermark - model.evaluated_until).total_seconds()
-            lag.add_metric([model.name], max(behind, 0.0))
-    yield from (watermark, received, lag)
+        watermark.add_metric([model], folded_until.timestamp())
+        if evaluated_until is not None:
+            behind = (folded_until - evaluated_until).total_seconds()
+            lag.add_metric([model], max(behind, 0.0))
+    yield from (watermark, received, lag, champion)
 
 
-def _sources(session: Session) -> Iterator[Metric]:
+def _sources(session: Session) -> Iterator[Gauge]:
     labels = ["model", "source"]
-    rows = CounterMetricFamily("seqwatch_source_rows", "Rows pulled and stored.", labels=labels)
-    pulled = GaugeMetricFamily(
+    rows = Counter("seqwatch_source_rows", "Rows pulled and stored.", labels=labels)
+    pulled = Gauge(
         "seqwatch_source_pulled_timestamp_seconds", "When it was last read.", labels=labels
     )
-    failures = GaugeMetricFamily(
-        "seqwatch_source_failures", "Failed pulls in a row.", labels=labels
-    )
+    failures = Gauge("seqwatch_source_failures", "Failed pulls in a row.", labels=labels)
     found = select(Model.name, SourceRow).join(Model, Model.id == SourceRow.model_id)
     for model, source in session.execute(found):
         names = [model, source.name]
@@ -181,8 +184,8 @@ def _sources(session: Session) -> Iterator[Metric]:
     yield from (rows, pulled, failures)
 
 
-def _log_rows(session: Session) -> CounterMetricFamily:
-    rows = CounterMetricFamily(
+def _log_rows(session: Session) -> Counter:
+    rows = Counter(
         "seqwatch_log_rows",
         "Rows by what was odd about them, since the model began.",
         labels=["model", "kind"],
@@ -192,95 +195,90 @@ def _log_rows(session: Session) -> CounterMetricFamily:
     return rows
 
 
-def _firing(names: Mapping[UUID, str], monitors: Sequence[Any]) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
-        "seqwatch_alert_firing",
-        "1 while the alert of a monitor fires, else 0.",
-        labels=["model", "monitor", "severity"],
-    )
-    for one in monitors:
-        labels = [names[one.model_id], one.name, one.severity]
-        gauge.add_metric(labels, float(one.phase is Phase.FIRING))
-    return gauge
-
-
-def _platform(session: Session) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
+def _platform(session: Session) -> Gauge:
+    gauge = Gauge(
         "seqwatch_platform_alerts", "Open faults of the platform itself.", labels=["kind"]
     )
-    counted = Counter(alert.kind for alert in platform_alerts.open_alerts(session))
+    counted = collections.Counter(alert.kind for alert in platform_alerts.open_alerts(session))
     for kind in PlatformFault:
         gauge.add_metric([kind.value], counted[kind])
     return gauge
 
 
-def _promises(
-    session: Session, names: Mapping[UUID, str], monitors: Sequence[Any]
-) -> Iterator[GaugeMetricFamily]:
-    promised = GaugeMetricFamily(
-        "seqwatch_false_alarm_promised_days",
-        "Days between two false alarms, as asked for.",
+def _monitors(session: Session) -> Sequence[Gauge]:
+    gauges = _of_monitors()
+    for one in overview.watched(session):
+        for gauge, lines in zip(gauges, _lines(one), strict=True):
+            gauge.add_lines(lines)
+    return gauges
+
+
+def _of_monitors() -> tuple[Gauge, Gauge, Gauge, Gauge]:
+    firing = Gauge(
+        "seqwatch_alert_firing",
+        "1 while the alert of a monitor fires, else 0.",
+        labels=["model", "monitor", "severity"],
+    )
+    promised = Gauge(
+        "seqwatch_false_alarm_promised_seconds",
+        "Time between two false alarms, as asked for.",
         labels=["model", "monitor"],
     )
-    achieved = GaugeMetricFamily(
-        "seqwatch_false_alarm_achieved_days",
-        "Days between two alarms, as counted, and the bounds of a 90 % interval.",
+    achieved = Gauge(
+        "seqwatch_false_alarm_achieved_seconds",
+        "Time between two alarms, as counted, and the bounds of a 90 % interval.",
         labels=["model", "monitor", "source", "bound"],
     )
-    coarse = GaugeMetricFamily(
+    coarse = Gauge(
         "seqwatch_bins_fullest_ratio",
         "Share of a feature's values in the three fullest bins, where above a half.",
         labels=["model", "monitor", "feature"],
     )
-    live = false_alarm_rates.live(session, [one for one in monitors if one.phase])
-    for one in monitors:
-        if not one.enabled:
-            continue
-        labels = [names[one.model_id], one.name]
+    return firing, promised, achieved, coarse
+
+
+@lru_cache(maxsize=16_384)
+def _lines(one: Any) -> tuple[str, ...]:
+    """Return the lines of a monitor in each metric; from one scrape to the next few change."""
+    gauges = firing, promised, achieved, coarse = _of_monitors()
+    labels = [one.model, one.name]
+    firing.add_metric([*labels, one.severity], float(one.fires or 0))
+    if one.enabled:
         detail, shown = _detail(one.kind, one.detail or "{}")
         bins = shown.coarse_bins
         if bins is not None and one.kind == "input_drift":
             coarse.add_metric([*labels, bins.feature], bins.share)
         days = detail.promised_days or _promised(one.params)
-        if days is None:
-            continue
-        promised.add_metric(labels, days)
-        alarms = live.get(one.monitor_id)
-        seen = None if alarms is None else Achieved(n_alarms=alarms[0], days=alarms[1])
-        for source, counted in (("reference", replayed_of(detail)), ("live", seen)):
-            if counted is not None:
-                shortest, longest = counted.interval()
-                achieved.add_metric([*labels, source, "lower"], shortest)
-                achieved.add_metric([*labels, source, "seen"], counted.days_between)
-                achieved.add_metric([*labels, source, "upper"], longest)
-    yield from (promised, achieved, coarse)
+        if days is not None:
+            promised.add_metric(labels, days * DAY.total_seconds())
+            _add_achieved(achieved, labels, one, detail)
+    return tuple(gauge.lines() for gauge in gauges)
 
 
-@lru_cache(maxsize=16_384)
+def _add_achieved(achieved: Gauge, labels: list[str], one: Any, detail: Detail) -> None:
+    live = Achieved(n_alarms=one.n_alarms, days=one.n_evaluated) if one.n_evaluated else None
+    for source, counted in (("reference", replayed_of(detail)), ("live", live)):
+        if counted is not None:
+            shortest, longest = counted.interval()
+            between = {"lower": shortest, "seen": counted.days_between, "upper": longest}
+            for bound, n_days in between.items():
+                seconds = n_days * DAY.total_seconds()
+                achieved.add_metric([*labels, source, bound], seconds)
+
+
 def _detail(kind: str, text: str) -> tuple[Detail, StatusDetail]:
-    """Read a detail, and what every kind shows of one; most were read by the scrape before."""
+    """Read a detail, and what every kind shows of one."""
     detail = registry.detail(kind, json.loads(text))
     return detail, status_detail(detail)
 
 
-@lru_cache(maxsize=4_096)
 def _promised(params: str) -> float | None:
     days: float | None = json.loads(params).get("days_between_false_alarms")
     return days
 
 
-def _champions(rows: Iterable[Served]) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
-        "seqwatch_champion_info", "1 for the version that serves.", labels=["model", "version"]
-    )
-    for model, _, version in rows:
-        if version is not None:
-            gauge.add_metric([model.name, version.name], 1.0)
-    return gauge
-
-
-def _rollouts(session: Session) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(
+def _rollouts(session: Session) -> Gauge:
+    gauge = Gauge(
         "seqwatch_rollout_open", "1 for the rollout under way.", labels=["model", "phase"]
     )
     under_way = session.execute(
@@ -293,8 +291,8 @@ def _rollouts(session: Session) -> GaugeMetricFamily:
     return gauge
 
 
-def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
-    open_ = Delivery.finished_at.is_(None)
+def _queues(session: Session, now: datetime) -> Iterator[Gauge]:
+    open_ = Delivery.finished_at.is_(None) & Delivery.delivered.is_(False)
     dead = Delivery.finished_at.is_not(None) & Delivery.delivered.is_(False)
     pending, given_up, oldest = session.execute(
         select(
@@ -312,9 +310,9 @@ def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
             _age(oldest, now),
         ),
     ):
-        yield GaugeMetricFamily(name, text, value=float(value))
-    runs = GaugeMetricFamily(
-        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job", "status"]
+        yield Gauge(name, text, value=float(value))
+    runs = Gauge(
+        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job_name", "status"]
     )
     row_counters = session.execute(
         select(Run.job, Run.status, func.count())

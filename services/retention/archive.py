@@ -28,7 +28,7 @@ from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
 from db import payload_files, payload_tables
 from db.queries import models, summaries
-from db.queries.log import archiving, positions
+from db.queries.log import archiving, event_ids, positions
 from db.queries.log.positions import Batch
 from db.session import read_only, unit_of_work
 from db.tables import Receipt
@@ -321,6 +321,8 @@ def dirty(
     set of date
         For a label by entity, the days of all forecasts that reach it.
     """
+    if kind is Kind.EVENTS:
+        return set()
     if kind is Kind.PREDICTIONS:
         rows = rows.filter(pc.not_equal(rows["version"], REFERENCE))
         return set(pc.unique(rows["day"]).to_pylist())
@@ -371,6 +373,7 @@ def _days_of(history: Log, name: str, of: pa.ChunkedArray) -> set[date]:
 
 
 def forget_receipts(session: Session, before: datetime) -> int:
-    """Forget receipts of batches that nobody will send again; how many."""
+    """Forget receipts of batches and events that nobody will send again; how many batches."""
+    event_ids.forget(session, before)
     gone = session.execute(delete(Receipt).where(Receipt.received_at < before))
     return gone.rowcount  # type: ignore[attr-defined, no-any-return]

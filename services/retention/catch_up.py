@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
@@ -34,7 +35,7 @@ def catch_up(
     """
     try:
         with read_only(sessions) as session:
-            if not positions.is_behind(session, model_id):
+            if not session.scalar(select(positions.is_behind(model_id))):
                 return
         for kind in Kind:
             for _ in range(MAX_GROUPS):

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
 from core.schema.contract import ENTITY
+from core.schema.events import EVENT_SCHEMA
 from core.schema.rows import Kind
 from db import payload_files
 from db.queries import segments
@@ -60,6 +61,7 @@ class Hits:
     labels: Found = field(default_factory=Found)
     ids: set[str] = field(default_factory=set)
     of_ids: Found = field(default_factory=Found)
+    events: Found = field(default_factory=Found)
 
 
 def erase(
@@ -172,6 +174,9 @@ def _find(tables: dict[Kind, DeltaTable | None], subject: Subject) -> Hits:
             hits.labels = rows.find(labels, subject.field, subject.matches)
         if hits.ids:
             hits.of_ids = rows.find(labels, "prediction_id", hits.ids.__contains__)
+    events = tables[Kind.EVENTS]
+    if events is not None and subject.field in EVENT_SCHEMA.names:
+        hits.events = rows.find(events, subject.field, subject.matches)
     return hits
 
 
@@ -179,6 +184,9 @@ def _delete(tables: dict[Kind, DeltaTable | None], hits: Hits) -> None:
     """Delete labels first: which they are is known only while the predictions are there."""
     note = _note(hits.subject)
     predictions, labels = tables[Kind.PREDICTIONS], tables[Kind.LABELS]
+    events = tables[Kind.EVENTS]
+    if events is not None:
+        rows.delete(events, hits.subject.field, hits.events, note)
     if labels is not None:
         rows.delete(labels, "prediction_id", hits.of_ids, note)
         rows.delete(labels, hits.subject.field, hits.labels, note)

@@ -32,7 +32,7 @@ from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.slo import sli
 from monitors.summaries.streams import WINDOW_PROFILE
-from services.aggregation import folded
+from services.aggregation import events, folded
 from services.aggregation.folded import Frozen, Part, frozen, summaries_of
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.labels import label_join
@@ -42,6 +42,7 @@ from services.retention.retention import first_kept, first_whole
 log = logging.getLogger(__name__)
 
 JOB = folded.REBUILD_JOB  # its subject is model, first day and streams
+COUNTED = (Kind.EVENTS, Kind.PREDICTIONS)  # in the order in which a fold locks them
 MANY = 500_000  # rows of a day that is read hour by hour
 _COLUMNS = (  # beside those that SLIs read
     *("prediction_id", "version", "at", "entity", "features", "output", "status"),
@@ -116,16 +117,20 @@ def rebuild(
     # load
     model_id = asked.model_id
     _archive(sessions, lake_root, model_id)
-    history = Log(lake_root, model_id)
+    history = Log(lake_root, model_id, kinds=[*Kind])
     with read_only(sessions) as session:
-        position = positions.position(session, model_id, Kind.PREDICTIONS)
+        position = {kind: positions.position(session, model_id, kind) for kind in COUNTED}
         contract = session.get_one(Model, model_id).contract
         edges = frozen(session, model_id)
-    if history.last_group(Kind.PREDICTIONS) < position[0]:
+    if any(history.last_group(kind) < position[kind][0] for kind in COUNTED):
         raise LakeAstray(f"model {model_id}: the lake lacks rows that were folded")
     zone = Zone(contract.zone)
     first = None if asked.since is None else zone.start(asked.since).date()
-    days = [day for day in _days(history) if first is None or day >= first]
+    served, of_events = (
+        {day for day in _days(history, kind) if first is None or day >= first}
+        for kind in (Kind.PREDICTIONS, Kind.EVENTS)
+    )
+    days = sorted(served | of_events)
     wanted = [s for s in folded.streams() if not asked.streams or s.name in asked.streams]
 
     # decide
@@ -136,6 +141,7 @@ def rebuild(
         edges, parts = _summarised(history, day, contract, edges)
         with unit_of_work(sessions) as session:
             seen = [one for part in parts for one in summaries_of(part)]
+            seen += _events(history, day)
             summaries.add(
                 session,
                 model_id,
@@ -145,7 +151,8 @@ def rebuild(
 
     # save
     with unit_of_work(sessions) as session:
-        if positions.locked(session, model_id, Kind.PREDICTIONS) != position:
+        locked = {kind: positions.locked(session, model_id, kind) for kind in COUNTED}
+        if locked != position:
             raise Conflict("rows were folded meanwhile")
         if not days:
             return 0
@@ -154,10 +161,10 @@ def rebuild(
         for stream in wanted:
             start = midnight(since) if stream is WINDOW_PROFILE else zone.start(since)
             summaries.take_place(session, model_id, beside[stream.name], stream, start)
-        recompute_marks.touch(session, {model_id: zone.overlapping(days)})
+        recompute_marks.touch(session, {model_id: zone.overlapping(served)})
         if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
-            positions.mark_dirty(session, model_id, days, archived)
+            positions.mark_dirty(session, model_id, served, archived)
     return len(days)
 
 
@@ -176,17 +183,26 @@ def _archive(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUI
             pass
 
 
-def _days(history: Log) -> Collection[date]:
-    files = history.files(Kind.PREDICTIONS)
-    return sorted(pc.unique(files["partition.day"]).to_pylist()) if files.num_rows else []
+def _days(history: Log, kind: Kind) -> Collection[date]:
+    files = history.files(kind)
+    return pc.unique(files["partition.day"]).to_pylist() if files.num_rows else []
+
+
+def _events(history: Log, day: date) -> list[summaries.Part]:
+    of_slis = chain.from_iterable(of.columns for of in sli.counted(Kind.EVENTS).values())
+    window = Window(midnight(day), midnight(day) + DAY)
+    rows = history.events(window, sorted({"at", "version", *of_slis}))
+    return [*events.summarise(rows).parts] if rows is not None and rows.num_rows else []
 
 
 def _rows(history: Log, day: date) -> Iterator[pa.Table]:
     """Yield the rows of a day; of one with very many, hour by hour."""
     files = history.files(Kind.PREDICTIONS)
+    if not files.num_rows:
+        return
     n_rows = pc.sum(files.filter(pc.equal(files["partition.day"], day))["num_records"]).as_py()
-    step = HOUR if n_rows > MANY else DAY
-    of_slis = chain.from_iterable(of.columns for of in sli.counted().values())
+    step = HOUR if (n_rows or 0) > MANY else DAY
+    of_slis = chain.from_iterable(of.columns for of in sli.counted(Kind.PREDICTIONS).values())
     start, columns = midnight(day), sorted({*_COLUMNS, *of_slis})
     for i in range(DAY // step):
         rows = history.predictions(Window(start + i * step, start + (i + 1) * step), columns)

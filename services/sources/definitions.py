@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.durations import Duration, to_text
 from core.errors import Conflict, NotFound, Unprocessable
-from core.schema.rows import Kind
+from core.schema.rows import JOINED, Kind
 from core.stored import from_attributes, parsed
 from db.queries import sources
 from db.queries.queue import runs
@@ -132,6 +132,8 @@ def put(session: Session, model_id: UUID, plan: SourcePlan, now: datetime) -> bo
     # decide
     kind = SOURCES.find(plan.kind)
     layout.check(contract, plan.mapping)
+    if plan.stream not in JOINED:
+        raise Unprocessable(f"stream: expected one of {', '.join(JOINED)}")
     if plan.stream is Kind.LABELS and plan.mapping.version is not None:
         raise Unprocessable("version: labels have no version")
     if not LEAST_EVERY <= plan.every <= MOST_EVERY:

@@ -1,8 +1,10 @@
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -157,6 +159,20 @@ def test_a_key_for_another_model_sees_none_of_it(
 
 
 @pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_metrics_are_openmetrics_where_a_prometheus_asks_for_it(operator: TestClient) -> None:
+    accept = (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+        "text/plain;version=0.0.4;q=0.2"
+    )
+    answer = operator.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    parsed: Any = text_string_to_metric_families  # has no types
+    found = {family.name for family in parsed(answer.text)}
+    assert {"seqwatch_alert_firing", "seqwatch_ingest_rows", "seqwatch_log_rows"} <= found
+
+
+@pytest.mark.usefixtures("history")
 def test_metrics_report_the_state_of_everything(operator: TestClient, model: str) -> None:
     answer = operator.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -169,11 +185,11 @@ def test_metrics_report_the_state_of_everything(operator: TestClient, model: str
         f"seqwatch_evaluation_lag_seconds{{{labels}}} 7200.0",
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
-        f'seqwatch_false_alarm_promised_days{{{labels},monitor="own"}} 90.0',
-        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
-        'source="reference"} 100.0',
-        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
-        'source="live"} 3.0',
+        f'seqwatch_false_alarm_promised_seconds{{{labels},monitor="own"}} 7.776e+06',
+        f'seqwatch_false_alarm_achieved_seconds{{{labels},monitor="own",source="reference",'
+        'bound="seen"} 8.64e+06',
+        f'seqwatch_false_alarm_achieved_seconds{{{labels},monitor="own",source="live",'
+        'bound="seen"} 259200.0',
         "seqwatch_deliveries_pending 0.0",
         "seqwatch_deliveries_dead 0.0",
     ):

@@ -73,11 +73,12 @@ def test_every_metric_is_described_and_every_described_metric_exists(metrics: se
     "page",
     [
         "deploy/rules.yml",
-        "deploy/grafana/dashboards/seqwatch.json",
+        "deploy/grafana/build.py",
     ],
 )
 def test_rules_and_dashboards_ask_for_metrics_that_exist(page: str, metrics: set[str]) -> None:
-    asked = set(re.findall(r"\b(seqwatch_\w+)", (ROOT / page).read_text("utf-8")))
+    text = (ROOT / page).read_text("utf-8")
+    asked = set(re.findall(r"(?<!:)\b(seqwatch_\w+)", text))  # after a colon: recorded
     parts = ("", "_bucket", "_sum", "_count")  # of a histogram
     exist = {name + part for name in metrics for part in parts}
     assert asked

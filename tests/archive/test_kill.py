@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
+from db.queries import summaries
 from db.queries.log import positions
 from db.session import read_only
 from db.tables import Inbox
 from lake.reading import Log
+from monitors.slo import sli
 from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import N
 from services.aggregation import serving
@@ -29,8 +31,9 @@ from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests import stored
 from tests.archive.crashing import LATER
-from tests.streams import START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, event, keep, label, prediction, table
 
+COLD_STARTS = sli.find("cold_start").stream
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +58,10 @@ def send(sessions: sessionmaker[Session], model_id: UUID, n: int, first: int) ->
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
     labels = [label(START + (i % 60) * HOUR, [float(i)]) for i in range(first, first + n)]
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
+    events = [
+        event(START + (i % 60) * HOUR, i, duration_seconds=0.1) for i in range(first, first + n)
+    ]
+    keep(sessions, model_id, Kind.EVENTS, table(Kind.EVENTS, events))
 
 
 def finish(sessions: sessionmaker[Session], lake: Path) -> None:
@@ -66,7 +73,10 @@ def finish(sessions: sessionmaker[Session], lake: Path) -> None:
 def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -> None:
     """Count what there is, everywhere."""
     window = Window(START - 9 * DAY, START + 9 * DAY)
-    history = Log(lake, model_id)
+    history = Log(lake, model_id, kinds=[*Kind])
+    events = history.events(window, ["event_id"])
+    assert events is not None
+    assert sorted(events["event_id"].to_pylist()) == sorted(f"e-{i}" for i in range(n))
     predictions = history.predictions(window, ["prediction_id"])
     labels = history.labels(window, ["actual"])
     assert predictions is not None
@@ -83,6 +93,9 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
         assert outputs.moments[..., N].sum() == 3 * n  # steps of a forecast
         days = [from_bytes(row.payload) for row in stored.rows(session, ERRORS)]
         assert serving.n_rows(session, model_id, window) == n
+        cold_starts = summaries.read(session, COLD_STARTS, model_id, [window])
+        assert cold_starts is not None
+        assert cold_starts.counts.sum() == n
         assert sum(day.n_predictions for day in days) == n
         assert session.scalars(select(Inbox)).all() == []
         assert positions.dirty_days(session) == []

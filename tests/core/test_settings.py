@@ -125,6 +125,29 @@ def test_a_lake_of_an_unknown_kind_is_refused(
     assert "SEQWATCH_LAKE: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("setting", "given", "why"),
+    [
+        pytest.param("OTLP_ENDPOINT", "collector:4318", "must begin with http", id="endpoint"),
+        pytest.param("TRACE_URL", "javascript:1", "must begin with http", id="no web address"),
+        pytest.param("TRACE_URL", "https://t.example/", "must contain {trace_id}", id="no id"),
+        pytest.param("LOG_FORMAT", "xml", "'text' or 'json'", id="format of the log"),
+    ],
+)
+def test_a_bad_setting_of_telemetry_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    given: str,
+    why: str,
+) -> None:
+    monkeypatch.setenv(f"SEQWATCH_{setting}", given)
+    assert main(["migrate"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"SEQWATCH_{setting}: ")
+    assert why in message
+
+
 def test_an_unknown_variable_stops_the_start_and_names_the_nearest_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

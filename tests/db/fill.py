@@ -123,6 +123,8 @@ def fill(settings: Settings, sessions: sessionmaker[Session]) -> Manifest:
         )
         _call(client, "POST", f"{MODEL}/predictions", {"rows": [*map(served, hours)]})
         _call(client, "POST", f"{MODEL}/labels", {"rows": [*map(label, hours)]})
+        deploy = {"event_id": "e0", "type": "deploy", "at": SERVED.isoformat(), "version": "v1"}
+        _call(client, "POST", f"{MODEL}/events", deploy)
         bad = {"prediction_id": "bad", "version": "v1", "at": "yesterday", "features": {}}
         _call(client, "POST", f"{MODEL}/predictions", {"rows": [bad]}, status=422)
         fold_all(sessions, NOW)

@@ -10,6 +10,7 @@ from seqwatch import Monitor
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.schema.events import EVENT_FIELDS, EVENT_TYPES
 from core.settings import Settings
 from notify.signing import new_secret, sign
 from services.aggregation.fold import fold_all
@@ -46,6 +47,28 @@ def test_ten_lines_put_a_model_under_watch(
     monitor.close()
     counts = monitor.counts()
     assert (counts.acknowledged, counts.rejected, counts.dropped) == (2, 0, {})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_page_about_events_runs(
+    platform: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = [*python_of("README.md"), *python_of("docs/model-events.md")]
+    names = run(blocks, platform)
+    names["sampler"].stop()
+    assert names["monitor"].flush()
+    names["monitor"].close()
+    counts = names["monitor"].counts()
+    assert (counts.acknowledged, counts.rejected, counts.dropped) == (2, 0, {})
+
+
+def test_the_page_about_events_names_every_type_and_field() -> None:
+    page = (ROOT / "docs" / "model-events.md").read_text("utf-8")
+    names = [*EVENT_TYPES, *EVENT_FIELDS]
+    assert [
+        name for name in names if f"| `{name}`" not in page and f", `{name}`" not in page
+    ] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -20,7 +20,7 @@ from services.aggregation.fold import fold_all
 from services.retention.archive import archive_all
 from services.retention.erasure_requests import ask
 from tests.archive.crashing import LATER
-from tests.streams import START, keep, label, prediction, table
+from tests.streams import START, event, keep, label, prediction, table
 
 ALWAYS = Window(START - 400 * DAY, START + 400 * DAY)
 GONE = "session-that-goes-7f3a"
@@ -35,7 +35,7 @@ def send(
     sessions: sessionmaker[Session], model_id: UUID, first: int, n: int, **fields: Any
 ) -> None:
     """Keep `n` predictions of each session, of one with no session, and their labels."""
-    predictions, labels = [], []
+    predictions, labels, events = [], [], []
     for i in range(first, first + n):
         for name in (GONE, STAYS, None):
             at = START + (i % 50) * HOUR
@@ -48,10 +48,12 @@ def send(
                 trace_id=f"trace-{name}-{i}",
             )
             predictions.append(row | fields)
+            events.append(event(at, type="restore", event_id=f"{i}-{at}", session_id=name))
             labels.append(label(None, [float(i)], prediction_id=row["prediction_id"]))
             labels.append(label(at + HOUR, [float(i)], entity=ENTITY[name] or "e1"))
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, predictions))
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
+    keep(sessions, model_id, Kind.EVENTS, table(Kind.EVENTS, events))
 
 
 def finish(sessions: sessionmaker[Session], lake: Path) -> None:

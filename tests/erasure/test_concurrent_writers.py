@@ -108,4 +108,4 @@ def test_while_others_write_fold_and_archive_no_other_row_is_lost(
     assert traces(lake, GONE) == []
     with read_only(sessions) as session:
         counts = [session.get_one(Erasure, each).n_lake for each in erasures]
-    assert counts == [2 * 60, 20]
+    assert counts == [3 * 60, 30]

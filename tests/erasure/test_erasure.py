@@ -82,8 +82,9 @@ def test_nothing_in_the_folder_names_the_session_any_more(
     with read_only(sessions) as session:
         done = session.get_one(Erasure, erasure_id)
         assert done.finished_at == LATER
-        # 50 predictions, and the labels that name one of them. Labels by entity are others'.
-        assert (done.n_lake, done.n_quarantined) == (100, 2)
+        # 50 predictions, their events, and the labels that name one of them. Labels by
+        # entity are others'.
+        assert (done.n_lake, done.n_quarantined) == (150, 2)
         assert [row.content for row in session.scalars(select(Quarantine))] == [
             {"session_id": STAYS}
         ]

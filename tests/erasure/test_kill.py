@@ -72,4 +72,4 @@ def test_killed_at_any_step(
     assert left == sorted(2 * [*range(70)])
     with read_only(sessions) as session:
         done = session.get_one(Erasure, erasure_id)
-        assert (done.n_lake, done.n_quarantined) == (2 * 70, 1)
+        assert (done.n_lake, done.n_quarantined) == (3 * 70, 1)

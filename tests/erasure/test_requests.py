@@ -58,7 +58,7 @@ def test_what_is_asked_for_is_done_by_a_worker_and_listed(
 
     [done] = admin.get(PATH).json()["items"]
     assert done["state"] == "finished"
-    assert done["erased"] == {"log": 20, "quarantine": 0, "waiting": 0}
+    assert done["erased"] == {"log": 30, "quarantine": 0, "waiting": 0}
     assert done["error"] is None
     assert not any(names(row) for row in predictions(lake, model_id))
     assert GONE not in admin.get(PATH).text

@@ -16,7 +16,7 @@ from core.schema.task import TASKS, Matched, Units
 from db.queries.log.positions import Batch
 from monitors.summaries.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, merge
 from services.aggregation.fold import Group, summarised
-from services.aggregation.folded import Frozen
+from services.aggregation.folded import Frozen, Made
 from tasks.sums import parts, total
 from tests.streams import START, prediction, table
 
@@ -62,6 +62,7 @@ def a_row(draw: st.DrawFn, number: int = 0) -> dict[str, Any]:
 def group(before: Frozen) -> Group:
     batch = Batch(ids=(1,), n_rows=1, oldest=START, last_group=None)
     return Group(
+        kind=Kind.PREDICTIONS,
         batch=batch,
         payloads=[],
         last_group=0,
@@ -81,9 +82,9 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
         table(Kind.PREDICTIONS, first, CONTRACT),
         is_late=True,
     )
-    assert made is not None
+    assert isinstance(made, Made)
     again = summarised(group(made.edges), table(Kind.PREDICTIONS, then, CONTRACT), is_late=True)
-    assert again is not None
+    assert isinstance(again, Made)
     for part in (*made.parts, *again.parts):
         for summary in (part.input, part.output, part.window_profile):
             if summary is not None:
@@ -128,5 +129,5 @@ def test_what_is_constant_and_what_is_missing_is_summarised() -> None:
         table(Kind.PREDICTIONS, rows, CONTRACT),
         is_late=True,
     )
-    assert made is not None
+    assert isinstance(made, Made)
     assert made.parts[0].input.moments[:, 0, N_MISSING].sum() == 3

@@ -192,7 +192,7 @@ def attack(
                 break
             if keep is not None:
                 keep.write_bytes(body)  # what was sent last, should it be the last
-            feed = rng.choice(("predictions", "predictions", "labels", "reference"))
+            feed = rng.choice(("predictions", "predictions", "labels", "reference", "events"))
             answer = api.post(
                 f"/v1/models/load/{feed}", content=body, headers={"Content-Type": kind, **more}
             )

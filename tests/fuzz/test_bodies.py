@@ -16,7 +16,7 @@ from services.ingest.formats.decode import decode
 from tests.chaos.stage import CONTRACT, Stage
 from tests.fuzz.bodies import attack, bodies
 
-N = 600
+N = 900
 
 
 def test_mutated_bodies_are_read_or_refused() -> None:

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from core.settings import Settings
-from tests.ingest.conftest import Stored, as_json, prediction
+from tests.ingest.conftest import PREDICTIONS, Stored, as_json, prediction
+from tests.ingest.test_events import EVENTS, event
 
 N_SENDERS = 8
 N_ACKNOWLEDGED = 400  # then the process is killed
@@ -58,13 +60,19 @@ def running(
         process.wait()
 
 
+def row_of(url: str, name: str, *, is_good: bool) -> dict[str, Any]:
+    if url.endswith("events"):
+        return event(event_id=name, type="load" if is_good else "unheard_of")
+    return prediction(prediction_id=name, status="ok" if is_good else "unheard of")
+
+
 class Sender(threading.Thread):
     """Sends good and bad rows until the server is gone; keeps the answers."""
 
-    def __init__(self, no: int, address: str, token: str) -> None:
+    def __init__(self, no: int, url: str, token: str) -> None:
         super().__init__()
         self.no = no
-        self.address = address
+        self.url = url
         self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self.acknowledged: list[str] = []
         self.refused: list[str] = []
@@ -74,12 +82,9 @@ class Sender(threading.Thread):
         with httpx.Client(headers=self.headers, timeout=10) as client:
             for i in range(1_000_000):
                 name = f"{self.no}-{i}"
-                status = "ok" if i % 5 else "unheard of"
-                self.unanswered = as_json(prediction(prediction_id=name, status=status))
+                self.unanswered = as_json(row_of(self.url, name, is_good=bool(i % 5)))
                 try:
-                    answer = client.post(
-                        f"{self.address}/v1/models/grid/predictions", content=self.unanswered
-                    )
+                    answer = client.post(self.url, content=self.unanswered)
                 except httpx.TransportError:
                     return
                 (self.acknowledged if answer.status_code == 200 else self.refused).append(name)
@@ -87,11 +92,14 @@ class Sender(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("path", "id_name"), [(PREDICTIONS, "prediction_id"), (EVENTS, "event_id")]
+)
 def test_a_killed_server_has_every_acknowledged_row_once(
-    settings: Settings, token: str, stored: Stored
+    settings: Settings, token: str, stored: Stored, path: str, id_name: str
 ) -> None:
     with running(settings) as (address, process):
-        senders = [Sender(no, address, token) for no in range(N_SENDERS)]
+        senders = [Sender(no, address + path, token) for no in range(N_SENDERS)]
         for sender in senders:
             sender.start()
         while sum(len(sender.acknowledged) for sender in senders) < N_ACKNOWLEDGED:
@@ -101,7 +109,7 @@ def test_a_killed_server_has_every_acknowledged_row_once(
         for sender in senders:
             sender.join()
 
-    kept = Counter(row["prediction_id"] for row in stored())
+    kept = Counter(row[id_name] for row in stored())
     acknowledged = {name for sender in senders for name in sender.acknowledged}
     refused = {name for sender in senders for name in sender.refused}
     assert acknowledged <= kept.keys()
@@ -109,15 +117,15 @@ def test_a_killed_server_has_every_acknowledged_row_once(
     assert refused
     assert not refused & kept.keys()
     unsure = kept.keys() - acknowledged
-    assert unsure <= {json.loads(sender.unanswered)["prediction_id"] for sender in senders}
+    assert unsure <= {json.loads(sender.unanswered)[id_name] for sender in senders}
 
     # What got no answer is sent again, whole, and is then there once.
     with running(settings) as (address, _):
         for sender in senders:
             httpx.post(
-                f"{address}/v1/models/grid/predictions",
+                address + path,
                 content=sender.unanswered,
                 headers=sender.headers,
             )
-    assert set(Counter(row["prediction_id"] for row in stored()).values()) == {1}
+    assert set(Counter(row[id_name] for row in stored()).values()) == {1}
     assert len(stored()) >= len(acknowledged)

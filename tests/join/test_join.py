@@ -169,7 +169,7 @@ def test_units_that_cannot_be_read_are_an_error_and_the_mark_stays(world: World)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("kind", [*Kind])
+@pytest.mark.parametrize("kind", [Kind.PREDICTIONS, Kind.LABELS])
 @pytest.mark.parametrize("when", ["before it is opened", "once it is open"])
 def test_a_lake_that_goes_away_during_a_join_leaves_the_day_marked(
     world: World, kind: Kind, when: str, monkeypatch: pytest.MonkeyPatch

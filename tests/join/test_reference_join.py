@@ -343,7 +343,7 @@ def test_labels_of_very_many_entities_at_any_microsecond_are_each_found() -> Non
     lists = pa.ListArray.from_arrays(pa.array(np.arange(n + 1), pa.int32()), pa.array(values))
     columns = {"entity": entities, "actual": pa.StructArray.from_arrays([lists], ["load"])}
     times = dict.fromkeys(("target_at", "arrived_at", "received_at"), pa.array(when, TIME))
-    found = actuals_by_entity(pa.table(columns | times), contract, entities)
+    found = actuals_by_entity([pa.table(columns | times)], contract, entities)
     at, _ = found.at(np.arange(n), when[:, None])
     np.testing.assert_array_equal(at[:, 0, 0], values)
     off, _ = found.at(np.arange(n), when[:, None] + 1)

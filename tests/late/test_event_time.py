@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -19,6 +18,7 @@ from db.tables import LogCount, Model
 from services.aggregation.fold import fold_all
 from services.evaluation import schedule
 from services.ingest import event_time
+from tests.services.scraped import metrics
 from tests.streams import START, add_model, keep, prediction, table
 
 NOW = START + 100 * DAY
@@ -152,19 +152,12 @@ def test_a_longer_lateness_makes_fewer_rows_late(sessions: sessionmaker[Session]
 
 
 def test_counts_are_shown_to_prometheus(sessions: sessionmaker[Session]) -> None:
-    from services.read_models.prometheus import gauges
-
     model_id = add_model(sessions)
     rows = at((DAY + HOUR, DAY + HOUR), (HOUR, DAY + HOUR))
     keep(sessions, model_id, Kind.PREDICTIONS, rows)
     fold_all(sessions, NOW)
 
-    class Once:
-        def collect(self) -> Any:
-            with read_only(sessions) as session:
-                yield from gauges(session, NOW)
-
-    registry = CollectorRegistry()
-    registry.register(Once())
-    labels = {"model": "grid", "kind": "late"}
-    assert registry.get_sample_value("seqwatch_log_rows_total", labels) == 1.0
+    with read_only(sessions) as session:
+        (found,) = (each for each in metrics(session, NOW) if each.name == "seqwatch_log_rows")
+    counts = {sample.labels["kind"]: sample.value for sample in found.samples}
+    assert counts["late"] == 1.0

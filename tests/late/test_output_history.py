@@ -19,7 +19,6 @@ from monitors.finding import Outcome
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.read_models.explanations.finding import explain
-from services.read_models.prometheus import gauges
 from services.rollouts import set_champion
 from tests.conftest import Once
 from tests.killed import assert_killed
@@ -27,6 +26,7 @@ from tests.late.test_same_alarms import alarms, without_distances
 from tests.late.world import BY_SHOP, NOW, Row, World, hours, in_shops, shuffled
 from tests.services import crashing
 from tests.services.loop import Loop
+from tests.services.scraped import metrics
 from tests.streams import START, add_version, prediction
 
 pytestmark = pytest.mark.sqlite_first
@@ -319,8 +319,8 @@ def test_the_promise_stands_where_it_stands_for_drift(
     in_order: World, sessions: sessionmaker[Session]
 ) -> None:
     with read_only(sessions) as session:
-        found = {metric.name: metric for metric in gauges(session, NOW)}
-    promised = found["seqwatch_false_alarm_promised_days"].samples
-    assert [(one.labels["monitor"], one.value) for one in promised] == [(NAME, 90.0)]
-    achieved = found["seqwatch_false_alarm_achieved_days"].samples
+        found = {metric.name: metric for metric in metrics(session, NOW)}
+    promised = found["seqwatch_false_alarm_promised_seconds"].samples
+    assert [(one.labels["monitor"], one.value) for one in promised] == [(NAME, 90 * 86_400.0)]
+    achieved = found["seqwatch_false_alarm_achieved_seconds"].samples
     assert {one.labels["source"] for one in achieved} == {"reference", "live"}

@@ -59,8 +59,8 @@ def test_rows_that_move_between_the_two_reads_are_seen_once(
     if moved_at == "after the lake is opened":
         opened = Log.__init__
 
-        def opening(self: Log, root: LakeRoot, model_id: UUID) -> None:
-            opened(self, root, model_id)
+        def opening(self: Log, root: LakeRoot, model_id: UUID, **given: Any) -> None:
+            opened(self, root, model_id, **given)
             if threading.current_thread() is threading.main_thread() and not moved:
                 moved.append(True)
                 monkeypatch.setattr(Log, "__init__", opened)

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import Unprocessable
 from monitors.summaries.hourly import hourly
-from monitors.summaries.serialization import from_bytes, from_many, to_bytes
+from monitors.summaries.serialization import added, from_bytes, from_many, to_bytes
 from monitors.summaries.summary import (
     CENTRED,
     MAX,
@@ -112,6 +112,35 @@ def test_counts_survive_beyond_sixteen_bits(edges: Edges) -> None:
         chunks=summary.chunks, moments=summary.moments, counts=summary.counts * 100_000
     )
     same(from_many([to_bytes(summary), to_bytes(big)]), merge(summary, big))
+
+
+def test_rows_that_are_added_to_together_are_as_each_alone(edges: Edges) -> None:
+    summary, other = summarise(rows(8), edges), summarise(rows(9), edges)
+    many = Summary(
+        chunks=summary.chunks, moments=summary.moments, counts=summary.counts * 100_000
+    )
+    narrow, later = summary.of([0]), summary.at(slice(-2, None))
+    together = [
+        (to_bytes(summary), other),
+        (to_bytes(many), other),  # in wider counts
+        (to_bytes(narrow), other),  # of before a feature was added
+        (to_bytes(narrow), other.of([0])),
+        (to_bytes(summary.at(slice(1))), later),  # of other hours
+        (to_bytes(summary), other),
+    ]
+    found = added(together)
+    assert found == [blob for row in together for blob in added([row])]
+    for blob, (old, new) in zip(found, together, strict=True):
+        same(from_bytes(blob), merge(from_bytes(old), new))
+
+
+def test_nothing_is_added_to_other_bins(edges: Edges) -> None:
+    summary = summarise(rows(4), edges)
+    without = Summary(
+        chunks=summary.chunks, moments=summary.moments, counts=summary.counts[..., :0]
+    )
+    with pytest.raises(Unprocessable, match="do not share their bins"):
+        added([(to_bytes(summary), without)])
 
 
 @pytest.mark.parametrize(

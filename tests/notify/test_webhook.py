@@ -8,18 +8,12 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from alerts.message import Type, absolute, compose
-from core.clock import utcnow
 from notify.channel import Delivered, Disable, Group, Retry, Sent
+from notify.kinds.webhook import KIND, WebhookConfig
 from notify.sender import Sender
 from notify.signing import new_secret, sign
-from notify.webhook import KIND, WebhookConfig
 from tests.notify.hanging import hanging
 from tests.notify.receiver import Receiver, running
 
@@ -197,29 +191,6 @@ def test_what_is_no_address_is_an_answer(sender: Sender) -> None:
     assert sender.post("gopher://127.0.0.1/", {}, b"").error is not None
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for the name `localhost`, not for its address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    today = utcnow()
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
-    return path
-
-
 @pytest.mark.parametrize(
     ("host", "arrives"),
     [
@@ -236,7 +207,7 @@ def test_tls_checks_the_name_though_the_address_is_pinned(
         allow=[LOOPBACK],
         timeout=timedelta(seconds=5),
         public_url="https://w",
-        tls=ssl.create_default_context(cafile=certificate),
+        ca_bundle=certificate,
     )
     with running(ours) as receiver:
         answer = post(sender, f"https://{host}:{receiver.port}/", now)

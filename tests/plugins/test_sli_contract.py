@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from core.errors import Unprocessable
+from core.schema.events import EVENT_TYPES
 from core.schema.rows import Kind, Status
 from core.window import Window
 from lake.lists import Ints
@@ -17,19 +18,30 @@ from monitors.slo import cells, sli
 from monitors.slo.cells import ERROR_CELL, N_PLACES, STRIDE, CellCounts, Cells
 from monitors.slo.sli import SLIS, Event, SliKind, SliUnit
 from services.aggregation import segments, serving
-from tests.streams import CONTRACT, prediction, table
+from tests.streams import CONTRACT, event, prediction, table
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(hours=3))
 WIDTH = timedelta(minutes=5)
-NAMES = ["availability", "latency", "queue_length"]
+NAMES = [
+    *("availability", "latency", "short_queue", "queue_length", "cost"),
+    *("cold_start", "model_load", "state_restore", "saturation", "out_of_memory", "restarts"),
+]
 # Other parameters than the defaults.
 OTHERS: dict[str, dict[str, Any]] = {
-    "availability": {},
+    "availability": {"degraded": "bad"},
     "latency": {"slower_than": "PT0.01S"},
-    "queue_length": {"longest": 40},
+    "short_queue": {"longest": 40},
+    "queue_length": {"longer_than": 40},
+    "cost": {"more_than": 0.2},
+    "cold_start": {"slower_than": "PT2S"},
+    "model_load": {"slower_than": "PT2S"},
+    "state_restore": {"slower_than": "PT2S"},
+    "saturation": {"cpu": 0.7, "memory": 0.95},
+    "out_of_memory": {},
+    "restarts": {},
 }
 
 
@@ -55,13 +67,40 @@ def rows(n: int = 400, *, is_empty: bool = False) -> pa.Table:
     return table(Kind.PREDICTIONS, found, CONTRACT)
 
 
+def events(n: int = 400, *, is_empty: bool = False) -> pa.Table:
+    """Return events in any order; those that are empty are of a type that no SLI counts."""
+    chance = np.random.default_rng(8)
+    types = ["deploy"] if is_empty else [*EVENT_TYPES]
+    found = []
+    for i in range(n):
+        at = START + timedelta(seconds=float(chance.integers(0, 3 * 3600)))
+        found.append(
+            event(
+                at,
+                i,
+                type=str(chance.choice(types)),
+                duration_seconds=[0.0, 0.9, 1.0, 4.0, 1e9][chance.integers(5)],
+                cpu_share=[None, 0.0, 0.7, 0.85, 1.0][chance.integers(5)],
+                memory_share=[None, 0.2, 0.96][chance.integers(3)],
+                queue_length=[None, 0, 17, 2**40][chance.integers(4)],
+            )
+        )
+    return table(Kind.EVENTS, found)
+
+
+def rows_of(name: str, n: int = 400, *, is_empty: bool = False) -> pa.Table:
+    kinds = sli.find(name).cells.kinds
+    return (events if Kind.PREDICTIONS not in kinds else rows)(n, is_empty=is_empty)
+
+
 def times(of: pa.Table) -> Ints:
     found: Ints = of["at"].cast(pa.int64()).to_numpy()
     return found
 
 
 def counted(name: str, of: pa.Table) -> CellCounts:
-    found = serving.count(of, times(of))
+    kind = Kind.EVENTS if "event_id" in of.column_names else Kind.PREDICTIONS
+    found = serving.count(of, times(of), kind)
     none = np.zeros(0, dtype=np.int64)
     return found.get(sli.find(name).stream.name, CellCounts(keys=none, counts=none))
 
@@ -92,7 +131,7 @@ def test_its_parameters_survive_being_stored_and_can_be_hashed(name: str) -> Non
 def test_each_prediction_has_one_cell_and_each_cell_at_most_one_event(
     name: str, is_empty: bool
 ) -> None:
-    kind, of = sli.find(name), rows(is_empty=is_empty)
+    kind, of = sli.find(name), rows_of(name, is_empty=is_empty)
     found = counted(name, of)
     assert found.cells.max(initial=0) < kind.cells.n, "no cell of an error"
     assert found.counts.sum() <= of.num_rows
@@ -107,7 +146,7 @@ def test_each_prediction_has_one_cell_and_each_cell_at_most_one_event(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_add_up_however_rows_are_split_and_ordered(name: str) -> None:
-    of, kind = rows(), sli.find(name)
+    of, kind = rows_of(name), sli.find(name)
     whole = counted(name, of)
     turned = of.take(np.random.default_rng(1).permutation(of.num_rows))
     parts = [turned.slice(0, 1), turned.slice(1, 99), turned.slice(100), turned.slice(0, 0)]
@@ -126,14 +165,14 @@ def test_counts_add_up_however_rows_are_split_and_ordered(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_prediction_gives_no_count(name: str) -> None:
-    found = counted(name, rows(0))
+    found = counted(name, rows_of(name, 0))
     assert found.keys.size == 0
     assert not by_event(name, found).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_counts_of_segments_add_up_to_the_total_of_predictions(name: str) -> None:
-    of, kind = rows(), sli.find(name)
+    of, kind = rows_of(name), sli.find(name)
     places = np.arange(of.num_rows) % 5
     of = of.append_column(segments.PLACE, pa.array(places))
     found = counted(name, of)
@@ -141,7 +180,7 @@ def test_the_counts_of_segments_add_up_to_the_total_of_predictions(name: str) ->
     places_of = [by_event(name, found.of_place(place)) for place in range(N_PLACES)]
     apart = np.sum(places_of, axis=0)
     total = by_event(name, found)
-    if kind.unit is SliUnit.PREDICTIONS:
+    if kind.unit is not SliUnit.TIME_SLICES:
         assert np.array_equal(apart, total)
     else:
         assert (apart.sum(axis=0) >= total.sum(axis=0)).all(), "one slice, several segments"
@@ -162,10 +201,10 @@ def test_what_is_no_cell_is_the_cell_of_an_error(
 ) -> None:
     bad: Any = BAD_CELLS[what]
     given = {"bad": Cells(columns=("status",), n=3, cell=bad)}
-    monkeypatch.setattr(sli, "counted", lambda: given)
+    monkeypatch.setattr(sli, "counted", lambda _: given)
     of = rows(20)
     assert {*serving.count(of, times(of))["bad"].cells.tolist()} == {ERROR_CELL}
-    assert "stream bad: 20 predictions are unknown" in caplog.text
+    assert "stream bad: 20 rows are unknown" in caplog.text
     assert "cell must return" in caplog.text
 
 

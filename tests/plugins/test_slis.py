@@ -1,6 +1,7 @@
 """An SLI from another distribution works from its rows to its notification and its page."""
 
 from datetime import datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -41,9 +42,9 @@ __all__ = ["app", "as_key", "operator", "stranger"]  # fixtures
 
 END = START + 2 * DAY
 LATER = START + 100 * DAY
-STREAM = "sli_queue_length"
+STREAM = "sli_short_queue"
 LONG = range(8 * 60, 9 * 60, 5)  # minutes of the second day with a long queue
-PARAMS = {"sli": "queue_length", "sli_params": {"longest": 20}}
+PARAMS = {"sli": "short_queue", "sli_params": {"longest": 20}}
 
 
 def rows(contract: Contract = CONTRACT, **fields: Any) -> list[dict[str, Any]]:
@@ -106,14 +107,14 @@ def test_it_is_evaluated_alerts_notifies_is_shown_and_is_in_the_backtest(
     model_id = served(sessions)
     finding = evaluated(sessions, model_id)
     assert finding.outcome is Outcome.BREACH
-    assert finding.cause.startswith("queue length burns ")
+    assert finding.cause.startswith("short queue burns ")
     # A row each five minutes is a slice of ten seconds each: twelve of them are bad.
     assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 12, "unknown": 0}}
-    question = "SLI queue_length: Is the queue short enough?"
+    question = "SLI short_queue: Is the queue short enough?"
     with read_only(sessions) as session:
         assert finding.cause in session.scalars(select(FlipRow.cause)).all()
         assert any(
-            b"queue length burns" in body for body in session.scalars(select(Delivery.body))
+            b"short queue burns" in body for body in session.scalars(select(Delivery.body))
         )
         assert explain(session, tmp_path, finding.id, None, LATER).about == question
         [status] = model_page.model(session, "grid", None).monitor_statuses
@@ -173,7 +174,7 @@ def test_slices_without_a_value_are_unknown_and_those_without_a_row_are_not_coun
     send(sessions, model_id, rows(queue_length=None))
     finding = evaluated(sessions, model_id)
     assert (finding.outcome, finding.detail["state"]) == (Outcome.NO_DATA, "unknown")
-    assert finding.cause == "none of the 288 time slices of this day has a queue length"
+    assert finding.cause == "none of the 288 time slices of this day has a short queue"
 
 
 @pytest.mark.usefixtures("plugins")
@@ -225,7 +226,7 @@ def test_one_that_fails_stops_no_fold_and_its_predictions_are_unknown(
     sessions: sessionmaker[Session], caplog: pytest.LogCaptureFixture
 ) -> None:
     model_id = served(sessions, {"sli": "raising"})
-    assert "stream sli_raising: 589 predictions are unknown" in caplog.text
+    assert "stream sli_raising: 589 rows are unknown" in caplog.text
     assert "ZeroDivisionError: of the plug-in" in caplog.text
     assert len(stored(sessions, "serving")) == len(stored(sessions, STREAM)) == 50
     finding = evaluated(sessions, model_id)
@@ -246,11 +247,13 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
         later = evaluated_both(sessions, model_id, END + DAY)
         assert later["availability"].outcome is Outcome.OK
         assert later["burn_rate"].outcome is Outcome.ERROR
-        assert "no SLI 'queue_length'; known: availability, latency" in later["burn_rate"].cause
+        assert (
+            "no SLI 'short_queue'; known: availability, cold_start" in later["burn_rate"].cause
+        )
         with read_only(sessions) as session:
             why = explain(session, tmp_path, before["burn_rate"].id, None, LATER)
             assert why.outcome is Outcome.BREACH
-            assert why.about.startswith("no SLI 'queue_length'")
+            assert why.about.startswith("no SLI 'short_queue'")
 
 
 def evaluated_both(
@@ -272,7 +275,8 @@ def evaluated_both(
 def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert SLIS.names() == ("availability", "latency", "raising", "queue_length")
+    ours = {*(point.name for point in entry_points(group="seqwatch.slis"))}
+    assert {"raising", "short_queue"} <= {*SLIS.names()} <= ours
     assert "No module named 'no_such_module'" in SLIS.unavailable["depth"]
     assert "in use" in SLIS.unavailable["latency (another-latency)"]
     assert "None is no SliKind" in SLIS.unavailable["joy"]
@@ -282,7 +286,7 @@ def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable(
         sli.find("depth")
     assert main(["plugins"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert "queue_length Is the queue short enough?" in printed
+    assert "short_queue Is the queue short enough?" in printed
     assert "depth UNAVAILABLE: broken-sli: ModuleNotFoundError" in printed
 
 
@@ -292,9 +296,9 @@ def test_the_interface_validates_it_and_describes_its_parameters(operator: TestC
     path = "/v1/models/m/monitors/queue"
     assert operator.put(path, json={"kind": "burn_rate", "params": PARAMS}).status_code == 201
     for params, message in (
-        ({"sli": "smell"}, "known: availability, latency, raising, queue_length"),
+        ({"sli": "smell"}, "state_restore, raising, short_queue"),
         ({"sli": "depth"}, "SLI 'depth' is unavailable"),
-        (PARAMS | {"sli_params": {"longest": -1}}, "queue_length: longest must be 0 to 65536"),
+        (PARAMS | {"sli_params": {"longest": -1}}, "short_queue: longest must be 0 to 65536"),
         (PARAMS | {"sli_params": {"shortest": 1}}, "no shortest; known: longest"),
     ):
         answer = operator.put(path, json={"kind": "burn_rate", "params": params})

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.durations import DAY
+from core.durations import DAY, HOUR
 from core.errors import Conflict, Unprocessable
+from core.schema.events import EVENT_TYPES
 from core.schema.rows import Kind
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
@@ -24,7 +25,7 @@ from services.retention.archive import archive_all
 from services.retention.rebuild import Request
 from tests import stored
 from tests.late.world import BY_SHOP, hours, in_shops
-from tests.streams import START, add_model, keep, prediction, table
+from tests.streams import START, add_model, event, keep, prediction, table
 
 LATER = START + 100 * DAY
 
@@ -37,7 +38,14 @@ def model_id(sessions: sessionmaker[Session], tmp_path: Path) -> UUID:
         for kind in Kind:
             some = [row for of, row in rows if of is kind]
             if some:
-                keep(sessions, model_id, kind, table(kind, some, BY_SHOP))
+                measured = [{"queue_length": 3, "cost": 0.1, **row} for row in some]
+                fields = some if kind is Kind.LABELS else measured
+                keep(sessions, model_id, kind, table(kind, fields, BY_SHOP))
+    events = [
+        event(START + i * HOUR, i, type=name, duration_seconds=0.1, cpu_share=0.5)
+        for i, name in enumerate(EVENT_TYPES)
+    ]
+    keep(sessions, model_id, Kind.EVENTS, table(Kind.EVENTS, events))
     settle(sessions, tmp_path)
     return model_id
 

@@ -32,7 +32,7 @@ from tests.archive.crashing import LATER
 from tests.erasure.crashing import work
 from tests.erasure.rows import ALWAYS
 from tests.killed import assert_killed
-from tests.streams import START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, event, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -54,6 +54,8 @@ def model_id(sessions: sessionmaker[Session], lake: Path) -> UUID:
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
     labels = [label(at, [1.0]) for at in hours]
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
+    events = [event(at, i) for i, at in enumerate(hours)]
+    keep(sessions, model_id, Kind.EVENTS, table(Kind.EVENTS, events))
     finish(sessions, lake)
     policy(sessions, model_id, keep_rows=KEEP * DAY)
     return model_id
@@ -86,10 +88,11 @@ def folders(lake: Path) -> set[date]:
 def test_old_days_leave_the_lake_and_their_files_the_disk(
     sessions: sessionmaker[Session], lake: Path, model_id: UUID
 ) -> None:
-    assert retain_all(sessions, lake, START) == 2 * A_DAY * (N_DAYS - KEEP)
+    assert retain_all(sessions, lake, START) == 3 * A_DAY * (N_DAYS - KEEP)
 
     expected = [FIRST + timedelta(days=i) for i in range(KEEP)]
-    assert days(lake, model_id) == days(lake, model_id, Kind.LABELS) == expected
+    for kind in Kind:
+        assert days(lake, model_id, kind) == expected
     assert folders(lake) == {*expected}
     found = Log(lake, model_id).predictions(ALWAYS, ["at"])
     assert found is not None
@@ -162,7 +165,7 @@ def test_quarantine_forgets_as_well(
         pytest.param(Phase.REQUESTED, 0, id="training is asked for"),
         pytest.param(Phase.TRAINING, 0, id="training runs"),
         pytest.param(Phase.GATING, 0, id="at the gate"),
-        pytest.param(Phase.CANARY, 2 * A_DAY * (N_DAYS - KEEP), id="trained"),
+        pytest.param(Phase.CANARY, 3 * A_DAY * (N_DAYS - KEEP), id="trained"),
     ],
 )
 def test_a_running_training_keeps_its_rows(

@@ -7,8 +7,8 @@ from prometheus_client.core import Metric
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
-from services.read_models.prometheus import gauges
 from tests.late.world import NOW, World, hours
+from tests.services.scraped import metrics
 
 N_REFERENCE, N_SERVED = 24, 4
 NAME = "seqwatch_bins_fullest_ratio"
@@ -16,7 +16,7 @@ NAME = "seqwatch_bins_fullest_ratio"
 
 def asked(sessions: sessionmaker[Session]) -> Metric:
     with read_only(sessions) as session:
-        (found,) = (each for each in gauges(session, NOW) if each.name == NAME)
+        (found,) = (each for each in metrics(session, NOW) if each.name == NAME)
     return found
 
 

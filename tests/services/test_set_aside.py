@@ -330,7 +330,7 @@ def test_it_is_shown_counted_and_discarded_over_http(
             "fold",
             1,
         )
-        line = 'seqwatch_streams_set_aside{model="grid",stage="fold",stream="predictions"} 1.0'
+        line = 'seqwatch_streams_set_aside{model="grid",stream="predictions",stage="fold"} 1.0'
         assert line in client.get("/metrics").text
         assert "degraded: 1 stream_set_aside" in client.get("/ready").text
 

@@ -1,12 +1,16 @@
 """The pages of single rows: well formed, complete, and only for those who may see them."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -102,6 +106,21 @@ def test_pages_of_rows_are_well_formed_and_show(
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "<script>alert" not in answer.text
     assert [text for text in shown if text.lower() not in answer.text.lower()] == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_trace_of_a_prediction_is_a_link_to_its_backend(
+    app: FastAPI, browser: TestClient, fill: Fill
+) -> None:
+    fill(*(step | {"trace_id": EVIL} for step in steps(2)))
+    path = "/models/grid/predictions/s%2F1%3A1"
+    assert "Open trace" not in browser.get(path).text
+    template = "https://traces.example/trace/{trace_id}?tab=1"
+    app.state.site = replace(app.state.site, trace_url=template)
+    (link,) = re.findall(
+        r'<a href="([^"]*)" rel="noreferrer">Open trace', browser.get(path).text
+    )
+    assert link == f"https://traces.example/trace/{quote(EVIL, safe='')}?tab=1"
 
 
 @pytest.mark.parametrize(

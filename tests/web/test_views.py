@@ -69,7 +69,7 @@ VIEWS: list[tuple[View, list[str]]] = [
 @pytest.mark.parametrize(("view", "parts"), VIEWS)
 def test_a_view_is_drawn(view: View, parts: list[str]) -> None:
     page = "{% import 'views.html' as views %}{{ views.view(view, 'id', drawn) }}"
-    html = _pages.from_string(page).render(view=view, drawn=drawn(view))
+    html = _pages().from_string(page).render(view=view, drawn=drawn(view))
     assert f"<h2>{view.title}" in html
     for part in parts:
         assert part in html

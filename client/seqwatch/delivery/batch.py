@@ -17,10 +17,11 @@ Row = Mapping[str, object]
 
 
 class Kind(StrEnum):
-    """The two streams; also the last part of the route."""
+    """The streams; also the last part of the route."""
 
     PREDICTIONS = "predictions"
     LABELS = "labels"
+    EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from core.clock import utcnow
 from db.types import UtcDateTime
 
 revision = "0160"
-down_revision = "0130"
+down_revision = "0180"
 branch_labels = None
 depends_on = None
 
@@ -21,14 +21,14 @@ VERDICTS = ("real", "false_alarm", "expected_change")
 
 def upgrade() -> None:
     # Servers of the schema before add rows meanwhile, without the new columns.
-    # Not as it is reflected: SQLite lists the constraints in any order.
-    with op.batch_alter_table("alert", copy_from=_alert_before()) as batch_op:
-        batch_op.add_column(
-            sa.Column("severity", sa.String(), nullable=False, server_default="ticket")
-        )
-        batch_op.drop_constraint(op.f("uq_alert_monitor_id"), type_="unique")
-        batch_op.create_unique_constraint(
-            op.f("uq_alert_monitor_id_severity"), ["monitor_id", "severity"]
+    if op.get_bind().dialect.name == "sqlite":
+        _make_alert_anew()
+    else:
+        severity = sa.Column("severity", sa.String(), nullable=False, server_default="ticket")
+        op.add_column("alert", severity)
+        op.drop_constraint(op.f("uq_alert_monitor_id"), "alert", type_="unique")
+        op.create_unique_constraint(
+            op.f("uq_alert_monitor_id_severity"), "alert", ["monitor_id", "severity"]
         )
     op.execute(
         "UPDATE alert SET severity = "
@@ -42,12 +42,11 @@ def upgrade() -> None:
     _begin_incidents()
 
 
-def _alert_before() -> sa.Table:
+def _make_alert_anew() -> None:
+    """Change the table as SQLite can; Alembic would write its constraints in any order."""
     phases = sa.Enum("quiet", "pending", "firing", name="phase", native_enum=False, length=32)
-    metadata = sa.MetaData()
-    return sa.Table(
-        "alert",
-        metadata,
+    op.create_table(
+        "alert_with_severity",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("monitor_id", sa.Uuid(), nullable=False),
         sa.Column("model_id", sa.Uuid(), nullable=False),
@@ -60,13 +59,27 @@ def _alert_before() -> sa.Table:
         sa.Column("n_alarms", sa.Integer(), nullable=False),
         sa.Column("n_evaluated", sa.Integer(), nullable=False),
         sa.Column("counted_until", UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_alert_model_id_model"),
+        sa.Column("severity", sa.String(), nullable=False, server_default="ticket"),
         sa.ForeignKeyConstraint(
-            ["monitor_id"], ["monitor.id"], name="fk_alert_monitor_id_monitor"
+            ["model_id"], ["model.id"], name=op.f("fk_alert_model_id_model")
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_alert"),
-        sa.UniqueConstraint("monitor_id", name="uq_alert_monitor_id"),
+        sa.ForeignKeyConstraint(
+            ["monitor_id"], ["monitor.id"], name=op.f("fk_alert_monitor_id_monitor")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+        sa.UniqueConstraint(
+            "monitor_id", "severity", name=op.f("uq_alert_monitor_id_severity")
+        ),
     )
+    columns = (
+        "id, monitor_id, model_id, phase, streak, since, version, cause, inhibited_by, "
+        "n_alarms, n_evaluated, counted_until"
+    )
+    op.execute(
+        f"INSERT INTO alert_with_severity ({columns}) SELECT {columns} FROM alert"  # noqa: S608
+    )
+    op.drop_table("alert")
+    op.rename_table("alert_with_severity", "alert")
 
 
 def _create_tables() -> None:

@@ -53,6 +53,15 @@ _PAYLOADS: dict[bool, type[InboxPayload] | type[SecondInboxPayload]] = {
     False: InboxPayload,
     True: SecondInboxPayload,
 }
+_ENTRIES = select(Inbox.id, Inbox.file, Inbox.in_second).where(
+    Inbox.id.in_(bindparam("ids", expanding=True))
+)
+_CONTENT = {
+    in_second: select(table.entry_id, table.content).where(
+        table.entry_id.in_(bindparam("ids", expanding=True))
+    )
+    for in_second, table in _PAYLOADS.items()
+}
 _ADD_PAYLOAD = {
     in_second: insert(Base.metadata.tables[table.__tablename__])
     for in_second, table in _PAYLOADS.items()
@@ -72,6 +81,21 @@ def add_receipts(session: Session, receipts: Sequence[dict[str, Any]]) -> set[Ke
     """Insert receipts and return the keys of those that were not there before."""
     statement = _ADD_RECEIPTS[session.get_bind().dialect.name]
     return {Key(*row) for row in session.connection().execute(statement, receipts)}
+
+
+def correct_receipt(session: Session, key: Key, n_accepted: int) -> None:
+    """Note how many rows of a batch were kept."""
+    at = {
+        Receipt.model_id: key.model_id,
+        Receipt.kind: key.kind,
+        Receipt.batch_id: key.batch_id,
+    }
+    session.execute(
+        update(Receipt)
+        .where(*(column == value for column, value in at.items()))
+        .values(n_accepted=n_accepted)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
@@ -103,17 +127,16 @@ def contents(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
     PayloadGone
         If the archive has let go of one since the caller saw it.
     """
-    entry = select(Inbox.id, Inbox.file, Inbox.in_second).where(Inbox.id.in_(ids))
-    rows = session.execute(entry).all()
+    connection = session.connection()
+    rows = connection.execute(_ENTRIES, {"ids": [*ids]}).all()
     found = {
         row.id: payload_files.read(session, row.file) for row in rows if row.file is not None
     }
     # Only a table that holds one of them: the other may be truncated meanwhile.
-    for in_second, table in _PAYLOADS.items():
+    for in_second, content in _CONTENT.items():
         held = [row.id for row in rows if row.file is None and row.in_second == in_second]
         if held:
-            content = select(table.entry_id, table.content).where(table.entry_id.in_(held))
-            found |= {row.entry_id: row.content for row in session.execute(content)}
+            found |= {row[0]: row[1] for row in connection.execute(content, {"ids": held})}
     if len(found) < len(rows):  # a truncated table is empty for old states, too
         raise payload_files.PayloadGone("payloads of the inbox were archived")
     return found

@@ -11,8 +11,8 @@ from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, delete, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CursorResult, Row, delete, exists, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.schema.rows import Kind
 from db.queries import models, summaries
@@ -57,11 +57,11 @@ def waiting(session: Session, *, folded: bool) -> list[tuple[UUID, Kind]]:
     ]
 
 
-def is_behind(session: Session, model_id: UUID) -> bool:
+def is_behind(model_id: UUID | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
     """Return whether rows of a model wait for fold or archive, or days for a join."""
     rows = exists().where(Inbox.model_id == model_id)
     days = exists().where(DirtyDay.model_id == model_id)
-    return bool(session.scalar(select(or_(rows, days))))
+    return or_(rows, days)
 
 
 def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:

@@ -55,7 +55,7 @@ _NUMBER = (
 
 def folded(session: Session, streams: Collection[Key]) -> dict[Key, int]:
     """Return the last folded group of some streams; 0 of one without any."""
-    found = session.execute(_POSITIONS, {"streams": [*streams]})
+    found = session.connection().execute(_POSITIONS, {"streams": [*streams]})
     return dict.fromkeys(streams, 0) | {(model_id, kind): n for model_id, kind, n in found}
 
 
@@ -87,7 +87,8 @@ def unfolded(
         None where none waits. Of the first stream with any at least one entry; of the
         others what it would be of each alone. Those that do not fit are absent.
     """
-    rows = session.execute(_UNFOLDED, {"streams": [*streams], "n": bounds.n_entries}).all()
+    given = {"streams": [*streams], "n": bounds.n_entries}
+    rows = session.connection().execute(_UNFOLDED, given).all()
     is_whole = len(rows) < bounds.n_entries
     found: dict[Key, Batch | None] = dict.fromkeys(streams) if is_whole else {}
     size = 0
@@ -141,16 +142,20 @@ def number(
     EntriesGone
         If one of them was taken out of the inbox; the transaction must not be committed.
     """
+    # Events and predictions are counted in the same rows of summaries.
+    others = {(s[0], Kind.PREDICTIONS): n for s, n in last_seen.items() if s[1] is Kind.EVENTS}
+    locked = others | {stream: last_seen[stream] for stream in batches}
     new = [
         {"model_id": model_id, "kind": kind, "folded": 0, "archived": 0, "n_rows_archived": 0}
-        for model_id, kind in sorted(batches)
-        if not last_seen[model_id, kind]
+        for model_id, kind in sorted(locked)
+        if not locked[model_id, kind]
     ]
     if new:
         session.execute(dialect.insert(session, Stream).on_conflict_do_nothing(), new)
     # In one order, as `close` does: no two transactions wait for each other.
-    rows = session.execute(_LOCKED, {"streams": [*batches]})
-    own = {(row.model_id, row.kind) for row in rows if row.folded == last_seen[row[0], row[1]]}
+    rows = session.connection().execute(_LOCKED, {"streams": [*locked]})
+    seen = {(row.model_id, row.kind): row.folded for row in rows}
+    own = {stream for stream in batches if seen.get(stream) == last_seen[stream]}
     if not own:
         return own
     session.execute(_ADVANCE, {"streams": [*own]})

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from alerts.message import Type, compose, moment
 from alerts.state import Flip
-from db.queries.queue import leases
+from db.queries.queue import leases, repeated
 from db.queries.queue.leases import is_due
 from db.tables import (
     Channel,
@@ -280,12 +280,21 @@ def bring_forward(session: Session, channel_id: UUID, now: datetime) -> None:
 
 
 def _is_due(longest: Longest, now: datetime) -> ColumnElement[bool]:
-    earlier = aliased(Delivery)
+    earlier, newer = aliased(Delivery), aliased(Delivery)
+    is_under_way = earlier.lease_until.is_not(None) & ~is_due(
+        earlier.lease_until, now, longest.lease
+    )
     return and_(
         Delivery.finished_at.is_(None),
+        # One that is repeated ends with the next about its subject.
+        or_(
+            Delivery.delivered.is_(False),
+            ~exists().where(repeated.follows(newer), newer.finished_at.is_(None)),
+        ),
         # The first attempt is due at once; each further one has its own longest delay.
         or_(
-            Delivery.attempts == 0,
+            (Delivery.attempts == 0) & Delivery.delivered.is_(False),
+            (Delivery.attempts == 0) & is_due(Delivery.not_before, now, repeated.LONGEST),
             Delivery.not_before <= now,
             *(
                 and_(Delivery.attempts == n, is_due(Delivery.not_before, now, delay))
@@ -298,6 +307,7 @@ def _is_due(longest: Longest, now: datetime) -> ColumnElement[bool]:
             earlier.channel_id == Delivery.channel_id,
             earlier.subject == Delivery.subject,
             earlier.finished_at.is_(None),
+            or_(earlier.delivered.is_(False), is_under_way),
             earlier.seq < Delivery.seq,
         ),
     )

@@ -101,22 +101,32 @@ def rollout_events(
 
 
 def audits(
-    session: Session, name: str, window: Window, actions: Sequence[str]
+    session: Session, name: str, window: Window, actions: Sequence[str] | None
 ) -> Sequence[AuditEvent]:
-    """Return what people changed about a model, oldest first; the window is wall time."""
-    return session.scalars(
-        select(AuditEvent)
-        .where(
-            AuditEvent.recorded_at >= window.start,
-            AuditEvent.recorded_at < window.end,
-            AuditEvent.action.in_(actions),
-            or_(
-                AuditEvent.subject == name,
-                AuditEvent.subject.startswith(f"{name}/", autoescape=True),
-            ),
-        )
-        .order_by(AuditEvent.recorded_at)
-    ).all()
+    """Return what people changed about a model, oldest first; the window is wall time.
+
+    Parameters
+    ----------
+    session
+        Only read.
+    name
+        Of the model.
+    window
+        Wall time.
+    actions
+        Which changes; None for all.
+    """
+    query = select(AuditEvent).where(
+        AuditEvent.recorded_at >= window.start,
+        AuditEvent.recorded_at < window.end,
+        or_(
+            AuditEvent.subject == name,
+            AuditEvent.subject.startswith(f"{name}/", autoescape=True),
+        ),
+    )
+    if actions is not None:
+        query = query.where(AuditEvent.action.in_(actions))
+    return session.scalars(query.order_by(AuditEvent.recorded_at)).all()
 
 
 def detail_before(session: Session, event: AuditEvent) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from alerts.state import Phase
+from db.queries.read import false_alarm_rates
 from db.tables import (
     Alert,
     AuditEvent,
@@ -118,13 +119,14 @@ def monitor_statuses(
 def watched(session: Session) -> list[Any]:
     """Return of each monitor what a scrape needs, without its other columns.
 
-    Ids, name, severity, kind and whether it is enabled; phase and counts of its alert; and
-    as text its parameters and the detail of its newest finding.
+    Names of model and monitor, severity, kind and whether it is enabled; whether its alert
+    fires, alarms and evaluated days as `false_alarm_rates.live` counts them (None without
+    an alert); and as text its parameters and the detail of its newest finding.
     """
+    alarms, days = false_alarm_rates.since_kept()
     rows = session.execute(
         select(
-            Monitor.id.label("monitor_id"),
-            Monitor.model_id,
+            Model.name.label("model"),
             Monitor.name,
             case((Alert.phase == Phase.FIRING, Alert.severity), else_=Monitor.severity).label(
                 "severity"
@@ -132,18 +134,20 @@ def watched(session: Session) -> list[Any]:
             Monitor.kind,
             Monitor.enabled,
             cast(Monitor.params, Text).label("params"),
-            Alert.id.label("id"),
-            Alert.phase,
-            Alert.n_alarms,
-            Alert.n_evaluated,
+            (Alert.phase == Phase.FIRING).label("fires"),
+            (Alert.n_alarms + func.coalesce(alarms.c.n, 0)).label("n_alarms"),
+            (Alert.n_evaluated + func.coalesce(days.c.n, 0)).label("n_evaluated"),
             cast(Finding.detail, Text).label("detail"),
         )
         .select_from(Monitor)
+        .join(Model, Model.id == Monitor.model_id)
         .outerjoin(Alert, Alert.id == _shown_alert())
+        .outerjoin(alarms, alarms.c.id == Alert.id)
+        .outerjoin(days, days.c.id == Alert.id)
         .outerjoin(
             Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == _nth_newest(0))
         )
-        .order_by(Monitor.model_id, Monitor.name)
+        .order_by(Model.name, Monitor.name)
     )
     return [*rows]
 

@@ -45,4 +45,5 @@ KIND = MonitorKind(
     interval=Interval.GRAIN,
     names_entities=True,
     reads_context=True,
+    runbook=lambda *_: "input_fault",
 )

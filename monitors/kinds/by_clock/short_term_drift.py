@@ -37,4 +37,5 @@ KIND = MonitorKind(
     interval=Interval.GRAIN,
     every_grains=lambda params: params.grains,
     is_explained_by=by_any,
+    runbook=lambda *_: "drift",
 )

@@ -38,4 +38,5 @@ KIND = MonitorKind(
     severity=Severity.PAGE,
     interval=Interval.CLOCK,
     names_entities=True,
+    runbook=lambda *_: "silent_model",
 )

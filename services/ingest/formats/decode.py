@@ -50,6 +50,8 @@ class Draft:
         SHA-256 of the body, by which a repeated batch is recognised.
     rows
         Its rows in the table of its section, good and bad.
+    positions
+        Their places in the body.
     n_kept
         How many of them are good.
     faults
@@ -69,6 +71,7 @@ class Draft:
     batch_id: str
     digest: bytes
     rows: slice
+    positions: Sequence[int]
     n_kept: int
     faults: tuple[RowFault, ...]
     contents: tuple[dict[str, Any], ...]
@@ -285,7 +288,7 @@ def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Ma
     """Return the good rows whose id an earlier good row of their batch has."""
     none = np.empty(0, dtype=np.int64)
     if pieces[0].batch.feed.kind is not Kind.PREDICTIONS:
-        return none  # a label may be corrected, also in one batch
+        return none  # labels may be corrected; ids of events are unique in all batches
     ids = table["prediction_id"].combine_chunks()
     batches = zip(pieces, starts, strict=False)
     if all(
@@ -331,14 +334,13 @@ def _foreign(
     batch: Batch, table: pa.Table, rows: slice, keep: Mask, now: datetime
 ) -> contract_violations.Counts:
     """Count the good rows of a batch whose contract is not declared here."""
-    if batch.contract_digest is None or batch.contract_digest in batch.terms.digests:
+    is_known = batch.contract_digest is None or batch.contract_digest in batch.terms.digests
+    if is_known or batch.feed.kind is Kind.EVENTS:  # which have no contract
         return _NO_MISMATCH
     own = table.slice(rows.start, rows.stop - rows.start).filter(pa.array(keep[rows]))
-    return (
-        contract_violations.of_foreign(own, batch.feed.kind, now)
-        if own.num_rows
-        else _NO_MISMATCH
-    )
+    if not own.num_rows:
+        return _NO_MISMATCH
+    return contract_violations.of_foreign(own, batch.feed.kind, now)
 
 
 def _draft(
@@ -355,6 +357,7 @@ def _draft(
         batch_id=piece.batch_id,
         digest=piece.digest,
         rows=rows,
+        positions=piece.positions,
         n_kept=int(np.count_nonzero(keep[rows])),
         faults=(),
         contents=(),
@@ -367,11 +370,13 @@ def _draft(
     ordered = sorted(piece.faults, key=lambda fault: fault.row)
     contents = [piece.content(fault.row) for fault in ordered]
     terms, kind = piece.batch.terms, piece.batch.feed.kind
+    if kind is not Kind.EVENTS:
+        mismatches = mismatches + contract_violations.of_refused(ordered, contents, now)
     return replace(
         draft,
         faults=tuple(redaction.fault(fault, kind, terms) for fault in ordered),
         contents=tuple(redaction.content(row, terms) for row in contents),
-        mismatches=mismatches + contract_violations.of_refused(ordered, contents, now),
+        mismatches=mismatches,
         unusable_answers=count_unusable.of_refused(ordered, contents, kind, terms, now),
     )
 

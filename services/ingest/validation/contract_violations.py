@@ -16,6 +16,7 @@ from core.schema.rows import Kind
 from lake.lists import Ints, micros
 from services.ingest.formats import exact_numbers
 from services.ingest.validation.validate import EARLIEST, MAX_AHEAD
+from services.ingest.validation.validate_events import EXPECTED_CURRENCY, NO_FIELD
 
 _EPOCH_DAY = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
@@ -40,14 +41,15 @@ class Mismatch(StrEnum):
 # The reasons of this package, as patterns of the whole text.
 _REASONS = {
     Mismatch.MISSING: r"missing|name the prediction.*|names no target",
-    Mismatch.UNKNOWN_FIELD: r"unknown field",
+    Mismatch.UNKNOWN_FIELD: rf"unknown field|{NO_FIELD}",
     Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?"
     rf"|{re.escape(exact_numbers.BOOLEAN)}|{re.escape(exact_numbers.REASON)}"
     r"|expected (?:bool|double|int64)|not a list of numbers",
     Mismatch.LENGTH: r"expected a list of [\d to]+ (?:numbers|texts)",
     Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative"
     r"|out_of_range",
-    Mismatch.VOCABULARY: r"not in the vocabulary|expected one of [a-z, ]+",
+    Mismatch.VOCABULARY: r"not in the vocabulary|expected one of [a-z_, ]+"
+    rf"|{re.escape(EXPECTED_CURRENCY)}",
     Mismatch.NOT_FINITE: r"(?:missing, )?NaN or infinite",
     Mismatch.TEXT: r"empty|longer than \d+ bytes|holds a NUL character|text is not Unicode",
     Mismatch.TIME: r"in the future|before 1970-01-02|not an RFC 3339 timestamp"
@@ -87,7 +89,7 @@ def of_refused(
 
 def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
     """Count rows whose contract is not declared."""
-    times = rows["at" if kind is Kind.PREDICTIONS else "target_at"]
+    times = rows["target_at" if kind is Kind.LABELS else "at"]
     if times.null_count:
         times = times.fill_null(now)
     days: Ints = micros(times) // _DAY_US

@@ -7,9 +7,12 @@ a name in any field. So only values that are known to be harmless are kept.
 import re
 from typing import Any
 
+import pyarrow as pa
+
 from core import moments
 from core.errors import AppError, RowFault, Unprocessable
 from core.schema.contract import Contract
+from core.schema.events import EVENT_FIELDS
 from core.schema.feature import MAX_TEXT_BYTES
 from core.schema.masking import MASKED
 from core.schema.rows import Kind, Status, wire_schema
@@ -24,9 +27,11 @@ _NUMBERS = (
     "queue_length",
     "batch_size",
     "cost",
+    *(name for name, of in EVENT_FIELDS.items() if not pa.types.is_string(of.type)),
 )
+_OF_EVENTS = ("event_id", "type", "currency")
 _FLAGS = ("shadow", "session_start", "session_end", "cold_start")
-_TEXTS = ("prediction_id", "version", "entity", "session_id", "trace_id", "worker")
+_TEXTS = ("prediction_id", "version", "entity", "session_id", "trace_id", "worker", *_OF_EVENTS)
 
 WITHHELD = "does not fit the contract; details are withheld: the model has sensitive values"
 

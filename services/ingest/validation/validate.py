@@ -13,6 +13,7 @@ from core.schema.rows import TIME, Kind, Status
 from core.schema.task import LabelKey
 from core.terms import Terms
 from services.ingest.formats.columns import OUT_OF_RANGE, Faults, mask, within
+from services.ingest.validation.validate_events import check_events
 from services.ingest.validation.validate_lists import check_lists, check_magnitudes
 
 # The newest event time is a model's clock, which is never set back: a device whose
@@ -35,7 +36,7 @@ def check(table: pa.Table, kind: Kind, terms: Terms, now: datetime, faults: Faul
     faults
         Collects the first fault of each row.
     """
-    if kind is Kind.LABELS or not terms.by_version:
+    if kind is not Kind.PREDICTIONS or not terms.by_version:
         _check(table, kind, terms.contract, now, faults)
         return
     versions = table["version"].combine_chunks()
@@ -69,10 +70,17 @@ def _check(
             _check_finite(values, field.name, faults)
         elif pa.types.is_struct(field.type):
             check_lists(values, field.name, contract, faults)
-    if kind is Kind.LABELS:
-        _check_labels(table, contract, faults)
-    else:
-        _check_predictions(table, faults)
+    _check_kind(table, kind, contract, faults)
+
+
+def _check_kind(table: pa.Table, kind: Kind, contract: Contract, faults: Faults) -> None:
+    match kind:
+        case Kind.PREDICTIONS:
+            _check_predictions(table, faults)
+        case Kind.LABELS:
+            _check_labels(table, contract, faults)
+        case Kind.EVENTS:
+            check_events(table, faults)
 
 
 def check_numbers(table: pa.Table, faults: Faults) -> None:

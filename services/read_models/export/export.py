@@ -8,8 +8,12 @@ import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
+from core.schema.events import EVENT_SCHEMA
+from lake.search import loose
 from services.read_models.export.formats import Format, encoded
 from services.read_models.export.rows import batches, columns
+from services.read_models.lookup import events
+from services.read_models.lookup.events import EventQuery
 from services.read_models.lookup.query import Query
 from services.read_models.lookup.snapshot import open_snapshot
 
@@ -52,3 +56,15 @@ def export(
 
         schema = columns(state.contract, with_labels=request.with_labels)
         yield from encoded(counted(), schema, request.form)
+
+
+def export_events(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    query: EventQuery,
+    form: Format,
+) -> Iterator[bytes]:
+    """Yield a file of events in pieces; one state of the log, whatever comes in meanwhile."""
+    with open_snapshot(sessions, lake_root, model_id, events.KINDS) as state:
+        yield from encoded(events.batches(state, query), loose(EVENT_SCHEMA), form)

@@ -6,7 +6,7 @@ holds of groups that the lake has is left out, and if the inbox has already let
 go of a group that this state of the lake lacks, the lake is opened again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.errors import Busy
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
-from core.schema.rows import Kind, schema
+from core.schema.rows import JOINED, Kind, schema
 from db.queries.log import unarchived
 from db.session import read_only
 from db.tables import Model
@@ -71,55 +71,83 @@ class State:
     key: bytes | None
     log: Log
     lake: Search
-    predictions: Waiting
-    labels: Waiting
+    waiting: Mapping[Kind, Waiting]
+
+    @property
+    def predictions(self) -> Waiting:
+        """The predictions that no archive has taken yet."""
+        return self.waiting[Kind.PREDICTIONS]
+
+    @property
+    def labels(self) -> Waiting:
+        """The labels that no archive has taken yet."""
+        return self.waiting[Kind.LABELS]
 
 
 @contextmanager
 def open_snapshot(
-    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    kinds: Sequence[Kind] = JOINED,
 ) -> Iterator[State]:
     """Give one state of a model's log to read.
+
+    Parameters
+    ----------
+    sessions, lake_root, model_id
+        Whose log, and where it is.
+    kinds
+        The streams that are read; of the first one `lake` finds rows.
 
     Raises
     ------
     Busy
         If files went away while they were read: rows are being erased.
     """
-    state = _state(sessions, lake_root, model_id)
+    state = _state(sessions, lake_root, model_id, kinds)
     try:
         yield state
     except FileNotFoundError:
         raise Busy("rows are being erased from the log right now; try again") from None
     finally:
-        state.predictions.close()
-        state.labels.close()
+        for rows in state.waiting.values():
+            rows.close()
 
 
-def _state(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> State:
+def _state(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    kinds: Sequence[Kind],
+) -> State:
     for _ in range(ATTEMPTS):
         with suppress(FileNotFoundError):  # of a payload: archived since the inbox was read
-            state = _state_now(sessions, lake_root, model_id)
+            state = _state_now(sessions, lake_root, model_id, kinds)
             if state is not None:
                 return state
     raise Busy("the archive is moving rows faster than they can be read; try again")
 
 
 def _state_now(
-    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    kinds: Sequence[Kind],
 ) -> State | None:
     """Read both places; None when rows moved from the one to the other meanwhile."""
-    log = Log(lake_root, model_id)  # before the inbox: see above
+    log = Log(lake_root, model_id, kinds=kinds)  # before the inbox: see above
     with ExitStack() as half_done, read_only(sessions) as session:
         unarchived.freeze(session)
         if any(
-            unarchived.archived(session, model_id, kind) > log.last_group(kind) for kind in Kind
+            unarchived.archived(session, model_id, kind) > log.last_group(kind)
+            for kind in kinds
         ):
             return None
         model = session.get_one(Model, model_id)
         contract, key = model.contract, model.mask_key
         kept = {}
-        for kind in Kind:
+        for kind in kinds:
             after = log.last_group(kind)
             payloads = unarchived.payloads(session, model_id, kind, after, _AT_ONCE)
             rows = Waiting(loose(schema(kind, contract)), payloads)
@@ -128,9 +156,8 @@ def _state_now(
             contract=contract,
             key=key,
             log=log,
-            lake=Search(log),
-            predictions=kept[Kind.PREDICTIONS],
-            labels=kept[Kind.LABELS],
+            lake=Search(log, kinds[0]),
+            waiting=kept,
         )
         half_done.pop_all()
     return state

@@ -37,7 +37,7 @@ from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
 from services.read_models.overview.rollouts import RolloutLine, rollouts
 from services.read_models.overview.segments import Segments, segments
-from services.read_models.overview.serving import ServingHour, ServingVersion
+from services.read_models.overview.serving import ServingPart, ServingVersion
 from services.rollouts import retraining
 from services.rollouts.retraining import REFUSED
 from tasks.calibration_sums import CALIBRATION
@@ -130,7 +130,7 @@ class ModelPage:
     classes: tuple[ClassReliability, ...]
     drift: DriftTable | None
     context: tuple[str, ...]
-    hours: tuple[ServingHour, ...]
+    hours: tuple[ServingPart, ...]
     served: tuple[ServingVersion, ...]
     monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
@@ -201,7 +201,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
             zone,
         ),
         context=tuple(sorted(contract.context)),
-        hours=serving.by_hour(served, lately),
+        hours=serving.by_part(served, lately),
         served=serving.by_version(served, lately),
         monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),

@@ -67,6 +67,8 @@ class MonitorStatus:
         counts without the verdict real or expected change. None where none is known.
     inhibited_by
         The input faults that keep a firing alert from being notified.
+    runbook
+        Path of the runbook of its alert.
     """
 
     name: str
@@ -87,6 +89,7 @@ class MonitorStatus:
     live: Achieved | None
     detail: StatusDetail
     inhibited_by: str | None = None
+    runbook: str | None = None
 
 
 def status_of(
@@ -126,6 +129,9 @@ def status_of(
         replayed=replayed_of(detail),
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
         detail=status_detail(detail),
+        runbook=f"/alerts/{alert.id}/runbook"
+        if alert is not None and monitor_config.runbook_of(monitor, detail)
+        else None,
     )
 
 

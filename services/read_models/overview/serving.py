@@ -1,8 +1,8 @@
-"""Serving by hour and by version: counts, failures, latency quantiles."""
+"""Serving by part of time and by version: counts, failures, latency quantiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingHour:
-    """One event hour over all versions."""
+class ServingPart:
+    """One part of event time, such as an hour, over all versions."""
 
     start: datetime
     served: Served
@@ -52,14 +52,26 @@ class ServingVersion:
     served: Served
 
 
-def by_hour(versions: Mapping[str, CellCounts], window: Window) -> tuple[ServingHour, ...]:
-    """Add up what all versions served in each hour; hours without traffic are left out."""
-    hours = np.zeros(((window.end - window.start) // HOUR, WIDTH), dtype=np.int64)
+def by_part(
+    versions: Mapping[str, CellCounts], window: Window, width: timedelta = HOUR
+) -> tuple[ServingPart, ...]:
+    """Add up what all versions served in each part of a window, such as each hour.
+
+    Parts without traffic are left out.
+
+    Parameters
+    ----------
+    versions
+        What each served.
+    window, width
+        Cut into parts so wide, a multiple of ten seconds.
+    """
+    parts = np.zeros(((window.end - window.start) // width, WIDTH), dtype=np.int64)
     for counted in versions.values():
-        hours += table(counted, window, HOUR)
+        parts += table(counted, window, width)
     return tuple(
-        ServingHour(start=window.start + i * HOUR, served=_served(counts))
-        for i, counts in enumerate(hours)
+        ServingPart(start=window.start + i * width, served=_served(counts))
+        for i, counts in enumerate(parts)
         if counts[N]
     )
 

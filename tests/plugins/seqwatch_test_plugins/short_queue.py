@@ -41,7 +41,7 @@ def classify(params: Params) -> Ints:
 
 
 SLI = SliKind(
-    name="queue_length",
+    name="short_queue",
     question="Is the queue short enough?",
     params=Params,
     cells=Cells(columns=("queue_length",), n=N_CELLS, cell=cell),

@@ -1,0 +1,41 @@
+"""Events of inference services counted by the cells of the SLIs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy.orm import Session
+
+from core.schema.rows import Kind
+from db.queries import summaries
+from lake.lists import micros
+from monitors.slo import cells
+from services.aggregation import serving
+
+NO_VERSION = ""  # of events that name none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """Result of folding one group of events: what is added to each stream, by version."""
+
+    parts: tuple[summaries.Part, ...]
+
+
+def summarise(rows: pa.Table) -> EventCounts:
+    """Count events by version and stream; those of unknown versions too."""
+    named = pc.fill_null(rows["version"], NO_VERSION)
+    versions = pc.unique(named).to_pylist()
+    parts: list[summaries.Part] = []
+    for version in versions:
+        own = rows if len(versions) == 1 else rows.filter(pc.equal(named, version))
+        counted = serving.count(own, micros(own["at"]), Kind.EVENTS)
+        parts += [(cells.stream(name), version, found) for name, found in counted.items()]
+    return EventCounts(parts=tuple(parts))
+
+
+def write(session: Session, made: Mapping[UUID, EventCounts]) -> None:
+    """Add what was counted of some models to what is stored."""
+    summaries.add_all(session, {model_id: [*one.parts] for model_id, one in made.items()})
