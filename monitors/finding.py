@@ -21,6 +21,13 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class Severity(StrEnum):
+    """Who is notified: the one who is on call, now, or the team, in working hours."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One monitor's verdict on one window.
@@ -38,6 +45,9 @@ class Finding:
         One sentence: what changed, by how much, since when.
     detail
         What explains the verdict, as the kind declares it.
+    severities
+        At which severities a breach is one: the alerts of the monitor at the others see `ok`.
+        None: at each.
     """
 
     outcome: Outcome
@@ -46,6 +56,22 @@ class Finding:
     window: Window
     cause: str = ""
     detail: Detail = field(default_factory=Detail)
+    severities: tuple[Severity, ...] | None = None
+
+    def outcome_at(self, severity: str) -> Outcome:
+        """Return the verdict for the alert of one severity.
+
+        Examples
+        --------
+        >>> from datetime import UTC, datetime
+        >>> window = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+        >>> slow = Finding(outcome=Outcome.BREACH, window=window, severities=(Severity.TICKET,))
+        >>> str(slow.outcome_at("page")), str(slow.outcome_at("ticket"))
+        ('ok', 'breach')
+        """
+        if self.outcome is not Outcome.BREACH or self.severities is None:
+            return self.outcome
+        return Outcome.BREACH if severity in self.severities else Outcome.OK
 
     @classmethod
     def of(

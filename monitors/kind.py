@@ -20,6 +20,7 @@ from core.window import Stretches, Window
 from monitors.detail import Detail
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
+from monitors.finding import Severity as Severity
 from monitors.show import View
 
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
@@ -27,13 +28,6 @@ RECENT = timedelta(days=36)  # five weeks and a day: the history that most monit
 T = TypeVar("T")
 P = TypeVar("P")
 D = TypeVar("D", bound=Detail)
-
-
-class Severity(StrEnum):
-    """Who is notified: the one who is on call, now, or the team, in working hours."""
-
-    PAGE = "page"
-    TICKET = "ticket"
 
 
 class Interval(StrEnum):
@@ -194,6 +188,8 @@ class MonitorKind(Generic[P, D]):
         Without a reference there is no data; else `evaluate` decides.
     interval
         When it is evaluated. One by grain is fitted on the days before.
+    ends_with_events
+        Of a kind by clock: it is evaluated as of the newest event, and not of the clock.
     every_grains
         Of a kind by grain: how many grains lie between two evaluations; None for one.
     watches_open_days
@@ -201,6 +197,8 @@ class MonitorKind(Generic[P, D]):
         the days that were not evaluated yet. Its counts only grow while a day is open.
     severity
         By default.
+    severities
+        At which severities it has an alert, given the parameters; None: at the monitor's own.
     breaches_to_fire, oks_to_resolve
         Consecutive evaluations.
     may_retrain
@@ -248,9 +246,11 @@ class MonitorKind(Generic[P, D]):
     reads_context: bool = False
     needs_reference: bool = True
     interval: Interval = Interval.DAY
+    ends_with_events: bool = False
     every_grains: Callable[[P], int] | None = None
     watches_open_days: bool = False
     severity: Severity = Severity.TICKET
+    severities: Callable[[P], tuple[Severity, ...]] | None = None
     breaches_to_fire: int = 1
     oks_to_resolve: int = 1
     may_retrain: bool = False

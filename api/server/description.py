@@ -42,6 +42,7 @@ TAGS = {
     "segments": "Input and errors of a model, by segment.",
     "configuration": "Models, monitors, SLOs and channels as files in git.",
     "monitors": "Monitors of a model, with their parameters.",
+    "slos": "SLOs of a model: budgets, corrections, linter and backtest.",
     "alerts": "Findings, alerts and their flips.",
     "rollouts": "Retraining, canary, routing and champion.",
     "channels": "Receivers of notifications.",

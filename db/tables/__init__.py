@@ -33,6 +33,7 @@ from db.tables.models import Champion, Model, Version
 from db.tables.publication import Publication
 from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
+from db.tables.slos import LateHour, SloCorrection
 from db.tables.sources import SourceRow
 from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
@@ -54,6 +55,7 @@ __all__ = [
     "Inbox",
     "InboxPayload",
     "LateDay",
+    "LateHour",
     "LogCount",
     "MismatchDay",
     "Model",
@@ -72,6 +74,7 @@ __all__ = [
     "Segment",
     "SessionScore",
     "SetAside",
+    "SloCorrection",
     "SourceRow",
     "Stream",
     "SummaryLayout",
