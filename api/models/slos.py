@@ -11,7 +11,7 @@ from api.server.dependencies import ActDep, NowDep, OperateModel, ReadDep, ReadM
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
 from api.server.responses import created
-from monitors.slo.linter import Lint
+from monitors.slo.trial.linter import Lint
 from services.models import monitor_config, registry, slo_corrections
 from services.models.slo_corrections import SLO, Correction
 from services.read_models.paging import Page

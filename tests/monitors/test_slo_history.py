@@ -8,13 +8,13 @@ import pytest
 
 from core.durations import DAY, HOUR
 from core.window import Window
-from monitors.slo.backtest import backtest
 from monitors.slo.burn_rate import evaluate
 from monitors.slo.cells import SLICE
 from monitors.slo.history import History, of_slices, slice_at, time_of
-from monitors.slo.linter import lint
 from monitors.slo.objective import BurnRateDetail, BurnRateParams
 from monitors.slo.period import CalendarPeriod, of_calendar
+from monitors.slo.trial.backtest import backtest
+from monitors.slo.trial.linter import lint
 from tests.monitors.slo_readings import NOW, outage, reading
 
 END = slice_at(NOW)

@@ -12,11 +12,11 @@ from core.window import Window
 from db.tables import Model
 from monitors import registry
 from monitors.kinds.burn_rate import slices
-from monitors.slo import backtest as backtests
-from monitors.slo.backtest import TierEpisode
 from monitors.slo.history import slice_at
-from monitors.slo.linter import Lint, lint
 from monitors.slo.objective import BurnRateParams
+from monitors.slo.trial import backtest as backtests
+from monitors.slo.trial.backtest import TierEpisode
+from monitors.slo.trial.linter import Lint, lint
 from services.evaluation.by_clock import sli_rows
 from services.models.slo_corrections import SLO
 
