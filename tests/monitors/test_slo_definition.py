@@ -173,7 +173,7 @@ def test_periods_of_the_calendar_follow_each_other_without_gap(
         pytest.param({"slice_target": 0.0}, "slice_target", id="all slices are good"),
         pytest.param({"min_failures": 0}, "min_failures", id="none is a failure"),
         pytest.param({"zone": "Mars/Base"}, "no time zone 'Mars/Base'", id="no such zone"),
-        pytest.param({"sli": "joy"}, "known: availability, latency", id="no such SLI"),
+        pytest.param({"sli": "joy"}, "known: availability, ", id="no such SLI"),
         pytest.param(
             {"sli": "latency", "sli_params": {"slower_than": "PT0S"}},
             "latency: slower_than must be positive",
