@@ -70,7 +70,7 @@ def test_a_document_is_read(changes: dict[str, Any], expected: dict[str, Any]) -
     [slo] = read([document(**changes)])
     assert (slo.name, slo.model) == ("load-availability", "load")
     assert {name: slo.params.get(name) for name in expected} == expected
-    assert parsed(slo.params)
+    assert parsed(slo.params).sli == "availability"
 
 
 @pytest.mark.parametrize(

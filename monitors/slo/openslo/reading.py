@@ -84,6 +84,8 @@ class _References:
                 self.policies[name] = spec
             case "AlertCondition":
                 self.conditions[name] = spec
+            case _:
+                pass
 
 
 def read(documents: Iterable[object]) -> list[OpenSlo]:
