@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "evaluation": ["benchmarks.evaluation"],
     "evaluation_run": ["benchmarks.evaluation_run"],
     "summary_sizes": ["benchmarks.summary_sizes"],
+    "slo": ["benchmarks.slo"],
     "open_tables": ["benchmarks.open_tables"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],

@@ -9,6 +9,7 @@ from core.clock import utcnow
 from core.errors import AppError
 from core.settings import Settings
 from core.stored import from_attributes
+from db.queries.log import late_hours
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
@@ -176,6 +177,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             before, routine = now - settings.keep_runs, now - RETAIN_EVERY
             runs.purge(session, before, routine, keep="purge", newest=n_purges)
             backtests.purge(session, before)
+            late_hours.purge(session, now)
             since = runs.nth_finished(session, "purge", n_purges)
             if since is not None:
                 forget_receipts(session, min(since, now - settings.keep_receipts))

@@ -188,6 +188,8 @@ class MonitorKind(Generic[P, D]):
         Without a reference there is no data; else `evaluate` decides.
     interval
         When it is evaluated. One by grain is fitted on the days before.
+    ends_with_events
+        Of a kind by clock: it is evaluated as of the newest event, and not of the clock.
     every_grains
         Of a kind by grain: how many grains lie between two evaluations; None for one.
     watches_open_days
@@ -246,6 +248,7 @@ class MonitorKind(Generic[P, D]):
     reads_context: bool = False
     needs_reference: bool = True
     interval: Interval = Interval.DAY
+    ends_with_events: bool = False
     every_grains: Callable[[P], int] | None = None
     watches_open_days: bool = False
     severity: Severity = Severity.TICKET

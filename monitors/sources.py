@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-from core.durations import DAY, HOUR
+from core.durations import DAY, HOUR, MINUTE
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.streams import Level
@@ -19,8 +19,12 @@ from monitors.performance.accuracy import DayErrors
 from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
+from monitors.slo import sli
+from monitors.slo.objective import Method
+from monitors.slo.period import CalendarPeriod, has_whole_hours
+from monitors.slo.reading import SliReading
 from monitors.slo.silence import KEPT, ArrivalHistory
-from monitors.slo.slices import Slices
+from monitors.slo.sli import SliUnit
 from monitors.slo.source_states import SourceState
 from monitors.summaries.grains import Grains
 from monitors.summaries.hourly import Hourly, hourly
@@ -29,6 +33,7 @@ from monitors.summaries.summary import Edges, Summary, chunk_at
 from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Layout
 
+LONGEST_WINDOW = 3 * DAY  # of a tier of an SLO
 FITTED_ON = timedelta(days=7)  # what a monitor by grain is fitted on
 
 
@@ -176,23 +181,42 @@ class ErrorsBySegment(SelfReference, Source[SegmentDays | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SliSlices(Source[Slices]):
-    """Good, bad and unknown ones by an SLI: by five minutes, version and segment.
+class SliSlices(Source[SliReading]):
+    """Good, bad and unknown ones by an SLI, by slice, version and segment.
+
+    It can be read by the clock alone.
 
     Attributes
     ----------
     sli, params
         Which SLI, and its parameters.
-    period
-        How long before the end of the slot.
+    back
+        How long before the newest event.
+    method, slice_width, slice_target
+        As in the parameters of an SLO.
+    calendar, zone
+        Of the period, which begins between two hours where the zone has no whole ones.
     by_segment
         Whether segments are read.
     """
 
     sli: str
     params: Hashable
-    period: timedelta
+    back: timedelta
+    method: Method = Method.OCCURRENCES
+    slice_width: timedelta = MINUTE
+    slice_target: float = 1.0
+    calendar: CalendarPeriod | None = None
+    zone: str | None = None
     by_segment: bool = False
+
+    def level(self, zone: str) -> Level:
+        """Return which summaries it reads beyond three days, given the zone of the contract."""
+        is_time = sli.find(self.sli).unit is SliUnit.TIME_SLICES
+        if self.method is not Method.OCCURRENCES or is_time:
+            return Level.SLICE
+        is_whole = self.calendar is None or has_whole_hours(self.zone or zone)
+        return Level.HOUR if is_whole else Level.SLICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +235,11 @@ class ContractViolations(Source[Violations]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume(Source[DayVolume]):
     """How many rows arrived on the last day, and on those before."""
+
+
+def source_windows(source: Source[Any]) -> timedelta:
+    """Return how far back slices of ten seconds are read whatever the level: 0 of most."""
+    return min(source.back, LONGEST_WINDOW) if isinstance(source, SliSlices) else timedelta()
 
 
 def labels_due(contract: Contract, policy: Policy) -> timedelta:
@@ -242,7 +271,7 @@ def reads(
         case Arrivals():
             found = Level.GRAIN, KEPT
         case SliSlices():
-            found = Level.SLICE, source.period
+            found = source.level(contract.zone), source.back
         case InputGrains():
             level = Level.GRAIN if contract.grain < HOUR else Level.HOUR
             found = level, max(source.n_grains * contract.grain, FITTED_ON) + DAY

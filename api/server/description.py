@@ -45,6 +45,7 @@ TAGS = {
     "alerts": "Findings, alerts, their incidents and their flips.",
     "silences": "Silences and maintenance windows.",
     "routes": "Which channels are notified of which alerts.",
+    "slos": "SLOs of a model: budgets, corrections, linter and backtest.",
     "rollouts": "Retraining, canary, routing and champion.",
     "channels": "Receivers of notifications.",
     "keys": "API keys and their scopes.",

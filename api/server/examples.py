@@ -18,6 +18,20 @@ BODIES: dict[str, Any] = {
         "description": "Hourly load of the transformers, two hours ahead.",
         "contract": CONTRACT,
     },
+    "put_slo": {
+        "params": {
+            "sli": "latency",
+            "sli_params": {"slower_than": "PT0.5S"},
+            "objective": 0.999,
+        }
+    },
+    "lint_slo": {"params": {"objective": 0.999}},
+    "backtest_slo": {"params": {"objective": 0.999, "period": "P7D"}, "days": 30},
+    "add_correction": {
+        "start": "2026-01-08T12:00:00Z",
+        "end": "2026-01-08T13:00:00Z",
+        "reason": "load test",
+    },
     "put_version": {"manifest": {"scaler": {"mean": [7.0], "std": [2.0]}}},
     "put_champion": {"version": "v1", "expected_rev": 0},
     "send_predictions": {

@@ -13,11 +13,12 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.terms import Terms
 from monitors.registry import KINDS
-from monitors.slo.objective import BurnRateParams
+from monitors.slo.objective import BurnRateDetail, BurnRateParams
 from monitors.slo.sli import SLIS
 from services.ingest import Feed
 from services.ingest.formats.row_types import Field, fields
 
+_OF_SLOS = ("SloPut", "SloTrial", "SloBacktestAsk", "SloSummary", "SloStatus")
 _ANY_CONTRACT = Contract(
     features=(Feature(name="feature"),),
     targets=("target",),
@@ -79,6 +80,8 @@ def add_figures(schemas: dict[str, Any]) -> None:
     for bodies, field, types in (
         (("MonitorPut", "MonitorNow", "BacktestMonitor"), "params", [k.params for k in KINDS]),
         (("FindingPast", "FirstFinding"), "detail", details),
+        (_OF_SLOS, "params", [BurnRateParams]),
+        (("SloSummary", "SloStatus"), "detail", [BurnRateDetail]),
         ((BurnRateParams.__name__,), "sli_params", [sli.params for sli in SLIS]),
     ):
         made = add_components(schemas, types)

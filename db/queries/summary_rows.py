@@ -2,9 +2,9 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +23,17 @@ from monitors.summaries.summary import Edges
 
 T = TypeVar("T")
 _BY_START = itemgetter(1, 2)  # and version
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_SINCE = (  # built once: it is executed every ten seconds
+    select(SummaryRow.model_id, SummaryRow.stream, SummaryRow.version, SummaryRow.payload)
+    .where(
+        SummaryRow.model_id.in_(bindparam("ids", expanding=True)),
+        SummaryRow.stream.in_(bindparam("streams", expanding=True)),
+        SummaryRow.start >= bindparam("first"),
+        SummaryRow.start < bindparam("end"),
+    )
+    .order_by(SummaryRow.model_id, SummaryRow.stream, SummaryRow.start)
+)
 
 
 class Row(NamedTuple):
@@ -188,3 +199,25 @@ def _statement(n: int) -> CompoundSelect[Any]:
             for i in range(n)
         )
     )
+
+
+def since(
+    session: Session,
+    model_ids: Collection[UUID],
+    streams: Collection[str],
+    first: datetime,
+    end: datetime | None = None,
+) -> Sequence[Any]:
+    """Return model, stream, version and payload of rows of some models from an hour on.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_ids, streams
+        Whose rows; the latter by name.
+    first, end
+        The start of the first row, and before which others begin; None: all later ones.
+    """
+    given = {"ids": [*model_ids], "streams": [*streams], "first": first, "end": end or _NEVER}
+    return session.execute(_SINCE, given).all()

@@ -41,6 +41,7 @@ from db.tables.notification import (
 from db.tables.publication import Publication
 from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
+from db.tables.slos import LateHour, SloCorrection
 from db.tables.sources import SourceRow
 from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
@@ -65,6 +66,7 @@ __all__ = [
     "InboxPayload",
     "Incident",
     "LateDay",
+    "LateHour",
     "LogCount",
     "MismatchDay",
     "Model",
@@ -86,6 +88,7 @@ __all__ = [
     "SessionScore",
     "SetAside",
     "Silence",
+    "SloCorrection",
     "SourceRow",
     "Stream",
     "SummaryLayout",

@@ -7,7 +7,6 @@ An SLI is one module that ends in `SLI = SliKind(...)`, registered in the entry 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum, StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -18,17 +17,14 @@ from core.errors import Unprocessable
 from core.plugins import Registry
 from core.schema.rows import Kind
 from core.streams import Additive
-from core.window import Window
 from monitors.slo import serving
 from monitors.slo.cells import (
     ERROR_CELL,
     STRIDE,
     CellCounts,
     Cells,
-    bins_of,
     stream,
 )
-from monitors.slo.slices import Counts
 from monitors.summaries.summary import Ints
 
 P = TypeVar("P")
@@ -41,6 +37,9 @@ class Event(IntEnum):
     UNKNOWN = 1
     GOOD = 2
     BAD = 3
+
+
+_COUNTED = [Event.GOOD, Event.BAD, Event.UNKNOWN]
 
 
 class SliUnit(StrEnum):
@@ -134,40 +133,49 @@ class SliKind(Generic[P]):
         every[: self.cells.n], every[ERROR_CELL] = found, Event.UNKNOWN
         return every
 
-    def count(self, found: CellCounts, params: P, window: Window, width: timedelta) -> Counts:
-        """Return how many were good, bad and unknown in each part of a window.
+    def by_slice(self, found: CellCounts, params: P) -> tuple[Ints, Ints]:
+        """Return what was good, bad and unknown in each ten seconds with any event.
 
-        Parameters
-        ----------
-        found
-            Of the stream; what lies outside of the window is left out.
-        params
-            The parameters.
-        window, width
-            Cut into parts so wide, a multiple of ten seconds.
+        Returns
+        -------
+        slices : (slice,)
+            Since 1970, ascending.
+        counts : (slice, 3)
+            Good, bad and unknown.
 
         Raises
         ------
         Unprocessable
             If cells were counted that the SLI has no more.
         """
-        inside, n = found.within(window), (window.end - window.start) // width
-        slices, counts, events = inside.slices, inside.counts, self.events(params)[inside.cells]
+        slices, counts, events = found.slices, found.counts, self.events(params)[found.cells]
         if events.size and events.min() < 0:
             raise Unprocessable(
                 f"SLI {self.name!r} has fewer cells than were counted: rebuild stream "
                 f"{self.stream.name}"
             )
+        first = np.flatnonzero(np.diff(slices, prepend=-1))
         if self.unit is SliUnit.TIME_SLICES and slices.size:
-            first = np.flatnonzero(np.diff(slices, prepend=-1))
             events = np.maximum.reduceat(events, first)
             slices, counts = slices[first], np.ones(first.size, dtype=np.int64)
-        at = bins_of(slices, window, width) * len(Event) + events
-        summed = np.bincount(at, counts, minlength=n * len(Event)).astype(np.int64)
-        by_event = summed.reshape(n, len(Event)).T
-        return Counts(
-            good=by_event[Event.GOOD], bad=by_event[Event.BAD], unknown=by_event[Event.UNKNOWN]
-        )
+            first = np.arange(slices.size)
+        of = np.cumsum(np.diff(slices, prepend=slices[:1]) > 0) * len(Event) + events
+        summed = np.bincount(of, counts, minlength=first.size * len(Event)).astype(np.int64)
+        by_event = summed.reshape(first.size, len(Event))
+        some = by_event[:, _COUNTED].any(axis=1)
+        return slices[first][some], by_event[some][:, _COUNTED]
+
+    def count(self, found: CellCounts, params: P) -> tuple[int, int, int]:
+        """Return how many were good, bad and unknown.
+
+        Raises
+        ------
+        Unprocessable
+            As `by_slice`.
+        """
+        _, counts = self.by_slice(found, params)
+        good, bad, unknown = counts.sum(axis=0).tolist()
+        return good, bad, unknown
 
 
 SLIS = Registry[SliKind[Any]]("seqwatch.slis", "SLI", SliKind)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import pyarrow as pa
@@ -10,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
 from db.queries import summaries
+from db.queries.log import late_hours
 from lake.lists import micros
 from monitors.slo import cells
+from monitors.summaries.summary import chunk_start
 from services.aggregation import serving
 
 NO_VERSION = ""  # of events that name none
@@ -36,6 +39,20 @@ def summarise(rows: pa.Table) -> EventCounts:
     return EventCounts(parts=tuple(parts))
 
 
-def write(session: Session, made: Mapping[UUID, EventCounts]) -> None:
+def write(session: Session, made: Mapping[UUID, EventCounts], now: datetime) -> None:
     """Add what was counted of some models to what is stored."""
     summaries.add_all(session, {model_id: [*one.parts] for model_id, one in made.items()})
+    # Events do not move the clock of a model: each of their hours may be late.
+    late_hours.mark(
+        session,
+        {
+            model_id: [
+                chunk_start(hour)
+                for _, _, counted in one.parts
+                if counted is not None
+                for hour in counted.hours.tolist()
+            ]
+            for model_id, one in made.items()
+        },
+        now,
+    )

@@ -34,6 +34,7 @@ from services.aggregation.folded import (
     Made,
     days_of,
     frozen_of,
+    late_hours_of,
     write,
 )
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
@@ -175,6 +176,7 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Added | None:
         ),
         days=days_of(parts, Zone(group.contract.zone)),
         entities=entities.seen(rows, group.contract.measured),
+        late_hours=late_hours_of(parts, group.clock),
     )
 
 
@@ -269,7 +271,7 @@ def fold_together(
 def _write(session: Session, made: Mapping[Stream, Added], now: datetime) -> None:
     of_events = {s[0]: one for s, one in made.items() if isinstance(one, EventCounts)}
     of_predictions = {s[0]: one for s, one in made.items() if isinstance(one, Made)}
-    events.write(session, of_events)
+    events.write(session, of_events, now)
     write(session, of_predictions, now)
 
 

@@ -16,7 +16,7 @@ from core.streams import Additive
 from db.base import Base
 from db.queries import segments as named
 from db.queries import summaries, summary_layouts
-from db.queries.log import recompute_marks, row_counters
+from db.queries.log import late_hours, recompute_marks, row_counters
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo import cells, sli
 from monitors.slo.cells import CellCounts
@@ -25,7 +25,7 @@ from monitors.slo.silence import ARRIVALS
 from monitors.summaries.grains import INPUT_GRAINS
 from monitors.summaries.local_time import local_hours
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
-from monitors.summaries.summary import Edges, Summary
+from monitors.summaries.summary import Edges, Summary, chunk_at, chunk_start
 from monitors.temporal.window_profile_schema import Layout
 from services.aggregation import entities
 from services.aggregation.entities import Seen
@@ -107,6 +107,8 @@ class Made:
         The days of local time that they are about.
     entities
         When they were predicted for; None where the rows name none.
+    late_hours
+        The hours before that of the newest event so far whose served rows these are.
     """
 
     before: Frozen
@@ -115,6 +117,7 @@ class Made:
     times: Times
     days: Sequence[date]
     entities: Seen | None = None
+    late_hours: Sequence[datetime] = ()
 
 
 def frozen(session: Session, model_id: UUID) -> Frozen:
@@ -139,7 +142,7 @@ def write(session: Session, made: Mapping[UUID, Made], now: datetime) -> None:
     entities.add(
         session, {of: one.entities for of, one in made.items() if one.entities is not None}
     )
-    _keep_time(session, made)
+    _keep_time(session, made, now)
 
 
 def _seen(made: Made) -> list[summaries.Part]:
@@ -198,8 +201,21 @@ def days_of(parts: Iterable[Part], zone: Zone) -> list[date]:
     return event_time.days_of([local_hours(some, zone) for some in hours])
 
 
-def _keep_time(session: Session, made: Mapping[UUID, Made]) -> None:
+def late_hours_of(parts: Iterable[Part], clock: datetime | None) -> list[datetime]:
+    """Return the hours of served rows that began before the hour of the newest event."""
+    if clock is None:
+        return []
+    counted = (own for part in parts for own in part.cells.values())
+    found = {hour for own in counted for hour in own.hours.tolist()}
+    newest = chunk_at(clock)
+    return [chunk_start(hour) for hour in sorted(found) if hour < newest]
+
+
+def _keep_time(session: Session, made: Mapping[UUID, Made], now: datetime) -> None:
     """Mark the days that had closed, count what is odd, and move the clocks: in this order."""
+    late_hours.mark(
+        session, {of: one.late_hours for of, one in made.items() if one.late_hours}, now
+    )
     recompute_marks.touch(session, {model_id: one.days for model_id, one in made.items()})
     row_counters.add_all(session, {of: one.times.counts for of, one in made.items()})
     clocks = [

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from core.durations import DAY
@@ -20,12 +19,7 @@ from monitors.baselines.segments import INPUT_BY_SEGMENT
 from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
 from monitors.data_quality.flaws import DayVolume
 from monitors.kind import RECENT, EvaluationContext, Source
-from monitors.slo import sli
-from monitors.slo.burn_rate import SLICE
-from monitors.slo.cells import CellCounts, merged
 from monitors.slo.serving import SERVING
-from monitors.slo.sli import SliUnit
-from monitors.slo.slices import Counts, Slices
 from monitors.sources import (
     ContractViolations,
     DailyErrors,
@@ -35,14 +29,13 @@ from monitors.sources import (
     RecentInput,
     Residuals,
     SelfReference,
-    SliSlices,
     Violations,
     Volume,
     WindowProfiles,
 )
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.streams import INPUT
-from services.aggregation import segments, serving, window_profiles
+from services.aggregation import serving, window_profiles
 from services.evaluation import error_history, input_history, output_history
 from services.labels import error_days
 from services.labels.error_days import ERRORS
@@ -176,46 +169,6 @@ def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReferenc
     return read
 
 
-def _rows_of_slices(reading: Reading, source: SliSlices) -> Sequence[Wanted]:
-    window = Window(reading.first - source.period, reading.last)
-    return [Wanted(sli.find(source.sli).stream, (window,))]
-
-
-def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
-    kind = sli.find(source.sli)
-    window = Window(reading.first - source.period, reading.last)
-    every = reading.rows.by_version(kind.stream, window)
-    cuts = {name: own.within(window) for name, own in every.items()}
-    found = {name: own for name, own in cuts.items() if own.keys.size}
-
-    def count(part: CellCounts) -> Counts:
-        return kind.count(part, source.params, window, SLICE)
-
-    versions = {name: count(own) for name, own in found.items()}
-    is_sum = kind.unit is not SliUnit.TIME_SLICES or len(found) < 2
-    whole = None if is_sum and not source.by_segment else merged([*found.values()])
-    together = None if is_sum or whole is None else count(whole)
-    by_segment: dict[str, Counts] = {}
-    if source.by_segment and whole is not None:
-        contract = reading.model.contract
-        label = segments.label(reading.session, reading.model.id, contract)
-        places = np.unique(whole.places).tolist()
-        by_segment = {label(place): count(whole.of_place(place)) for place in places}
-
-    def cut(context: EvaluationContext) -> Slices:
-        end = (context.as_of - window.start) // SLICE
-        part = np.s_[end - source.period // SLICE : end]
-        return Slices(
-            width=SLICE,
-            versions={name: own.cut(part) for name, own in versions.items()},
-            segments={name: own.cut(part) for name, own in by_segment.items()},
-            n_failed=sum(own.within(context.last_day).n_failed for own in found.values()),
-            together=None if together is None else together.cut(part),
-        )
-
-    return cut
-
-
 def _served_lately(reading: Reading, _: Volume | ContractViolations) -> Sequence[Wanted]:
     return [Wanted(SERVING, (reading.back(RECENT),))]
 
@@ -302,7 +255,6 @@ READERS: Mapping[type[Source[Any]], Reader[Any]] = {
     Residuals: _own_reader(error_history.load),
     Probabilities: _own_reader(error_history.load_probabilities),
     ErrorsBySegment: _own_reader(error_history.load_segments),
-    SliSlices: Reader(read=_slices, wanted=_rows_of_slices),
     ContractViolations: Reader(read=_violations, wanted=_served_lately),
     Volume: Reader(read=_volume, wanted=_served_lately),
 }

@@ -24,7 +24,7 @@ from monitors import registry
 from monitors.baselines import feature_weights
 from monitors.detail import Detail
 from monitors.kind import Interval, Severity, Source
-from monitors.sources import reads
+from monitors.sources import reads, source_windows
 
 _LIVE = (  # built once: it is read every second
     select(Monitor)
@@ -199,8 +199,10 @@ def needs(model: Model, monitors: Iterable[Monitor]) -> Mapping[Level, Need]:
     for row in monitors:
         for source in sources_of(row) if row.enabled else ():
             read = reads(source, contract, policy)
-            if read is not None and (read[0] not in found or found[read[0]].back < read[1]):
-                found[read[0]] = Need(back=read[1], monitor=row.name)
+            fine = None if read is None else (Level.SLICE, source_windows(source))
+            for level, back in (one for one in (read, fine) if one is not None and one[1]):
+                if level not in found or found[level].back < back:
+                    found[level] = Need(back=back, monitor=row.name)
     return found
 
 

@@ -116,7 +116,7 @@ def _counts(
     """Return the events of an hour; null where the SLI cannot classify them."""
     try:
         of_sli = sli.parse(params.sli, params.sli_params)
-        good, bad, unknown = kind.count(counted, of_sli, window, HOUR).sums(slice(None))
+        good, bad, unknown = kind.count(counted.within(window), of_sli)
     except Exception:  # also what looks like an outage: an SLI of a plug-in reads nothing
         log.exception("SLI %s: the events of %s are not published", params.sli, window.start)
         return {}

@@ -24,7 +24,7 @@ from core.schema.rows import Kind
 from core.schema.zone import Zone
 from core.window import Window, midnight
 from db.queries import models, summaries
-from db.queries.log import positions, recompute_marks
+from db.queries.log import late_hours, positions, recompute_marks
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Model
@@ -162,6 +162,7 @@ def rebuild(
             start = midnight(since) if stream is WINDOW_PROFILE else zone.start(since)
             summaries.take_place(session, model_id, beside[stream.name], stream, start)
         recompute_marks.touch(session, {model_id: zone.overlapping(served)})
+        late_hours.mark(session, {model_id: [late_hours.ALL_HOURS]}, now)
         if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, served, archived)

@@ -1,6 +1,5 @@
 """What users of other alerting systems complained of, each by number (specification, 8)."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,8 +10,7 @@ from alerts.labels import Matcher
 from core.durations import HOUR, MINUTE, SECOND
 from db.session import unit_of_work
 from db.tables import Alert, Channel, Delivery
-from monitors import registry
-from monitors.finding import Outcome, Severity
+from monitors.finding import Outcome
 from notify.sender import Sender
 from notify.signing import sign
 from services.alerting import dispatch, responses
@@ -75,33 +73,26 @@ def test_27_a_silence_that_ends_by_itself_is_followed_by_the_notification(
     assert alerting.sent() == ["firing"]
 
 
-def both(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = replace(
-        registry.find("burn_rate"), severities=lambda _: (Severity.TICKET, Severity.PAGE)
-    )
-    monkeypatch.setattr(registry, "stored", lambda _: kind)
-
-
 def test_28_an_inhibited_alert_does_not_fire_after_a_restart(
-    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+    sessions: sessionmaker[Session],
 ) -> None:
-    both(monkeypatch)
-    alerting.breach()
+    alerting = Alerting(sessions, kinds=("burn_rate",))
+    alerting.breach("burn_rate")
     alerting.now += FULL  # no dispatcher ran; the first flush of a new one
     dispatch.flush_all(alerting.sessions, alerting.now)
     assert [one["severity"] for one in alerting.messages()[0]["alerts"]] == ["page"]
 
 
 def test_29_a_page_inhibits_the_ticket_of_the_evaluation_that_fires_both(
-    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+    sessions: sessionmaker[Session],
 ) -> None:
-    both(monkeypatch)
-    alerting.breach()
+    alerting = Alerting(sessions, kinds=("burn_rate",))
+    alerting.breach("burn_rate")
     inhibited = {one.severity: one.inhibited_by for one in alerting.incidents()}
     assert inhibited == {"ticket": "page of burn_rate", "page": None}
     alerting.wait()
     assert [one["severity"] for one in alerting.messages()[0]["alerts"]] == ["page"]
-    alerting.ok()
+    alerting.ok("burn_rate")
     alerting.wait()
     assert alerting.sent() == ["firing", "resolved"]
 
@@ -257,12 +248,13 @@ def test_alerts_of_a_model_are_one_notification_where_they_are_grouped_by_it(
     assert one["group_key"] == '{all}:{model="grid"}'
 
 
-def test_routes_lead_to_the_owner(alerting: Alerting) -> None:
+def test_routes_lead_to_the_owner(sessions: sessionmaker[Session]) -> None:
+    alerting = Alerting(sessions, kinds=("burn_rate",))
     alerting.channel("sre", "page")
     slo = (Matcher(name="sli", value="availability|latency", is_regex=True),)
     alerting.route("infrastructure", route.Route(matchers=slo, channels=("sre",)))
     alerting.route("model", route.Route(position=1, channels=("on-call",)))
-    alerting.breach()
+    alerting.breach("burn_rate")
     alerting.wait(5 * SECOND)
     assert (alerting.sent("sre"), alerting.sent("on-call")) == (["firing"], [])
 

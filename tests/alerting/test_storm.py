@@ -69,7 +69,7 @@ def storm(
     n_replicas: int,
     kill_every: int,
 ) -> int:
-    loops = [Loop(sessions, f"m{number}", ("burn_rate",)) for number in range(n_models)]
+    loops = [Loop(sessions, f"m{number}", ("silence",)) for number in range(n_models)]
     loops[0].listen("page")
     with unit_of_work(sessions) as session:
         channel = session.query(Channel).one()
@@ -82,7 +82,7 @@ def storm(
             outcome = Outcome.OK if turn % 2 else Outcome.BREACH
             with unit_of_work(sessions) as session:
                 at = START + (turn + 1) * DAY
-                loop.observe_in(session, "burn_rate", outcome, at, now=utcnow())
+                loop.observe_in(session, "silence", outcome, at, now=utcnow())
             if number % kill_every == kill_every - 1:
                 replicas.kill()
         n_kills = replicas.n_kills
@@ -168,10 +168,10 @@ def test_no_flip_of_two_thousand_is_lost_with_three_replicas(
 def test_a_crash_within_a_flush_leaves_nothing_half_done(
     sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop = Loop(sessions, kinds=("burn_rate",))
+    loop = Loop(sessions, kinds=("silence",))
     loop.listen("page")
     with unit_of_work(sessions) as session:
-        loop.observe_in(session, "burn_rate", Outcome.BREACH, START + DAY)
+        loop.observe_in(session, "silence", Outcome.BREACH, START + DAY)
 
     def crash(*_: object) -> None:
         raise RuntimeError

@@ -24,10 +24,10 @@ FULL = timedelta(minutes=6)  # longer than any group waits
 
 
 class Alerting:
-    """A model whose SLO pages at the first breach and resolves at the first ok."""
+    """A model whose silence pages at the first breach and resolves at the first ok."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], kinds: tuple[str, ...] = ("burn_rate",)
+        self, sessions: sessionmaker[Session], kinds: tuple[str, ...] = ("silence",)
     ) -> None:
         self.sessions, self.now, self.n_days = sessions, START, 0
         self.loop = Loop(sessions, kinds=kinds)
@@ -51,12 +51,12 @@ class Alerting:
             routes.put(session, name, definition, self.now)
 
     def find(self, outcome: Outcome, *names: str) -> None:
-        """Evaluate some monitors, by default the SLO, in one transaction."""
+        """Evaluate some monitors, by default silence, in one transaction."""
         self.n_days += 1
         at = START + self.n_days * DAY
         with unit_of_work(self.sessions) as session:
             found: dict[str, Finding] = {}
-            for name in names or ("burn_rate",):
+            for name in names or ("silence",):
                 found[name] = self.loop.finding(name, outcome, at)
             self.loop.observe_all_in(session, found, at, self.now)
 

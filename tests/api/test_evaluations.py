@@ -27,7 +27,7 @@ PATH = "/v1/models/grid/evaluations"
 
 @pytest.fixture
 def loop(sessions: sessionmaker[Session]) -> Loop:
-    loop = Loop(sessions, kinds=("burn_rate",))
+    loop = Loop(sessions, kinds=("input_fault",))
     loop.serve(4, error=0.1)
     loop.reach(START + 4 * DAY)
     for number in (1, 2):

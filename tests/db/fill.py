@@ -32,6 +32,7 @@ from retrain.templates.segment_lstm import FORMAT
 from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.by_clock.live import LiveMonitors
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
@@ -135,6 +136,10 @@ def fill(settings: Settings, sessions: sessionmaker[Session]) -> Manifest:
         baselines = Baselines()
         for day in range(1, N_SERVED + 1):
             evaluate_slot(sessions, baselines, model_id, SERVED + day * DAY, NOW)
+        LiveMonitors(sessions).run(NOW)
+        stretch = {"start": SERVED.isoformat(), "end": (SERVED + DAY).isoformat()}
+        correction = f"{MODEL}/slos/availability/corrections"
+        _call(client, "POST", correction, {**stretch, "reason": "load test"})
         # What waits for a worker: a late label, the last prediction, and what was requested.
         late = label(0) | {"actual": {"load": [6.0]}}
         _call(client, "POST", f"{MODEL}/labels", {"rows": [late]})
@@ -176,7 +181,7 @@ def n_items(client: TestClient) -> dict[str, int]:
     """Return how many items each list of what is stored has."""
     paths = client.get("/openapi.json").json()["paths"]
     lists = [
-        path.replace("{model}", "load")
+        path.replace("{model}", "load").replace("{name}", "availability")
         for path, verbs in paths.items()
         if verbs.get("get", {}).get("operationId", "").startswith("list_")
         and path != "/v1/plugins"

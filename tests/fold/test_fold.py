@@ -18,7 +18,6 @@ from db.queries.log import positions
 from db.session import read_only
 from db.tables import Inbox, Model, Stream
 from monitors.slo import sli
-from monitors.slo.burn_rate import SLICE
 from monitors.slo.serving import LATENCY, SERVING, table
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
@@ -87,9 +86,10 @@ def test_groups_add_up_to_what_one_group_would_be(sessions: sessionmaker[Session
         everything = whole(session, SERVING, model_id, "v1")
     window = Window(START, START + 6 * HOUR)
     params = sli.parse("availability", {})
-    found = sli.find("availability").count(everything, params, window, SLICE)
-    assert (found.good.sum(), found.bad.sum()) == (54, 6)
-    assert found.bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
+    slices, found = sli.find("availability").by_slice(everything, params)
+    assert found.sum(axis=0).tolist() == [54, 6, 0]
+    minutes = (slices[found[:, 1] > 0] - slices[0]) / 6
+    assert minutes.tolist() == [0, 60, 120, 180, 240, 300]
     assert table(everything, window, HOUR)[:, LATENCY].sum() == 60
 
 
@@ -99,10 +99,7 @@ def served(
     kind, params = sli.find(name), sli.parse(name, {})
     with read_only(sessions) as session:
         found = summaries.by_version(session, SERVING, model_id, WINDOW)
-    return {
-        version: kind.count(own, params, WINDOW, SLICE).sums(slice(None))
-        for version, own in found.items()
-    }
+    return {version: kind.count(own.within(WINDOW), params) for version, own in found.items()}
 
 
 def test_rows_without_latency_are_unknown_and_degraded_ones_counted_apart(

@@ -71,7 +71,7 @@ def live(world: World, days: Sequence[Sequence[Row]]) -> None:
 @pytest.mark.parametrize(
     ("n_reference", "n_served", "drift_days"),
     [
-        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn rate"),
+        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and quality"),
         pytest.param(200, 40, 7, id="every monitor", marks=pytest.mark.slow),
     ],
 )
@@ -134,7 +134,7 @@ def twins(once: Once) -> list[World]:
 def failures(day: int, n: int = 40) -> list[Row]:
     """Return predictions of one event day that failed: their batch comes late."""
     at = START + day * DAY + 7 * HOUR
-    features = {"load": [2.0], "wind": [2.0]}
+    features = {"load": [2.0], "wind": [None]}
     return [
         (
             Kind.PREDICTIONS,
@@ -151,8 +151,8 @@ def failures(day: int, n: int = 40) -> list[Row]:
     ]
 
 
-def burn_of(world: World, day: int) -> tuple[object, ...]:
-    return world.findings()["burn_rate", START + (day + 1) * DAY]
+def quality_of(world: World, day: int) -> tuple[object, ...]:
+    return world.findings()["data_quality", START + (day + 1) * DAY]
 
 
 def test_a_revised_finding_keeps_its_first_values_and_notifies_nobody(world: World) -> None:
@@ -162,12 +162,12 @@ def test_a_revised_finding_keeps_its_first_values_and_notifies_nobody(world: Wor
 
     assert world.reevaluate() > 0
 
-    assert burn_of(world, 25)[0] == Outcome.BREACH
+    assert quality_of(world, 25)[0] == Outcome.BREACH
     [row] = [
-        r for r in world.revised() if r.outcome is Outcome.BREACH and r.detail.get("tiers")
+        r for r in world.revised() if r.outcome is Outcome.BREACH and r.detail.get("flaws")
     ]
     assert (row.rev, row.revised_at) == (1, NOW)
-    outcome, value, threshold, cause, detail = before["burn_rate", START + 26 * DAY]
+    outcome, value, threshold, cause, detail = before["data_quality", START + 26 * DAY]
     assert row.first == {
         "outcome": outcome,
         "value": value,
@@ -254,10 +254,10 @@ def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
     world.work()
     first = START + (N_REFERENCE + 1) * DAY
     assert evaluate_slot(sessions, Interrupted(world), world.model_id, first, NOW) == len(KINDS)
-    assert burn_of(world, N_REFERENCE)[0] == Outcome.OK
+    assert quality_of(world, N_REFERENCE)[0] == Outcome.OK
     assert len(world.late_days()) == 1
     world.reevaluate()
-    assert burn_of(world, N_REFERENCE)[0] == Outcome.BREACH
+    assert quality_of(world, N_REFERENCE)[0] == Outcome.BREACH
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -36,7 +36,7 @@ from tests.streams import CONTRACT, START, add_served_model, keep, label, predic
 
 NOW = START + 900 * DAY
 POLICY = Policy(label_delay=DAY)
-KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
+KINDS = ("accuracy", "data_quality", "input_drift", "input_fault")
 
 SHOPS = ("a", "b", "c")
 BY_SHOP = replace(

@@ -30,9 +30,9 @@ def counts(
     one = sli.find(name)
     if one.stream.name not in found:
         return 0, 0, 0
-    return one.count(found[one.stream.name], sli.parse(name, params), WINDOW, HOUR).sums(
-        slice(None)
-    )
+    counted = found[one.stream.name].within(WINDOW)
+    good, bad, unknown = one.count(counted, sli.parse(name, params))
+    return good, bad, unknown
 
 
 STATUSES = [{"status": status} for status in ("ok", "error", "timeout", "degraded", "degraded")]

@@ -1,6 +1,5 @@
 """An SLI from another distribution works from its rows to its notification and its page."""
 
-from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from cli.main import main
-from core.durations import DAY, MINUTE
+from core.durations import DAY, HOUR, MINUTE
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
-from db.tables import Delivery, Finding, FlipRow, LateDay, Model, Monitor, SummaryRow
+from db.tables import Delivery, Finding, FlipRow, Model, Monitor, SummaryRow
 from monitors.finding import Outcome
 from monitors.slo import sli
 from monitors.slo.sli import SLIS
 from services.aggregation.fold import fold_all
-from services.evaluation.backtest import BacktestRequest, run_backtest
-from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import evaluate_slot
-from services.evaluation.reevaluate import reevaluate
+from services.evaluation.by_clock.live import LiveMonitors
 from services.models.monitor_config import MonitorPlan, put
 from services.read_models.explanations.finding import explain
 from services.read_models.overview import model as model_page
@@ -43,8 +39,8 @@ __all__ = ["app", "as_key", "operator", "stranger"]  # fixtures
 END = START + 2 * DAY
 LATER = START + 100 * DAY
 STREAM = "sli_short_queue"
-LONG = range(8 * 60, 9 * 60, 5)  # minutes of the second day with a long queue
 PARAMS = {"sli": "short_queue", "sli_params": {"longest": 20}}
+ALSO = PARAMS | {"calendar": "year"}  # its detail has a period
 
 
 def rows(contract: Contract = CONTRACT, **fields: Any) -> list[dict[str, Any]]:
@@ -52,11 +48,10 @@ def rows(contract: Contract = CONTRACT, **fields: Any) -> list[dict[str, Any]]:
     found = []
     for i in range(2 * 288 + 13):
         at = START + 5 * i * MINUTE
-        is_long = at >= START + DAY and (at.hour * 60 + at.minute) in LONG
         features: dict[str, Any] = {"load": [1.0], "wind": [2.0]}
         if contract.segment_by:
             features["shop"] = ["abc"[i % 3]]
-        length = 50 if is_long and at < END else i % 20
+        length = 50 if at >= END else i % 20  # the last hour
         made = prediction(at, i, features=features, queue_length=length)
         found.append(made | fields)
     return found
@@ -81,14 +76,11 @@ def served(
     return model_id
 
 
-def evaluated(sessions: sessionmaker[Session], model_id: UUID, at: datetime = END) -> Finding:
-    evaluate_slot(sessions, Baselines(), model_id, at, LATER)
-    return found(sessions, at)
-
-
-def found(sessions: sessionmaker[Session], at: datetime = END) -> Finding:
+def evaluated(sessions: sessionmaker[Session], live: LiveMonitors | None = None) -> Finding:
+    """Evaluate what is new by the clock, and return the newest finding."""
+    (live or LiveMonitors(sessions)).run(END + HOUR + MINUTE)
     with read_only(sessions) as session:
-        row = session.scalars(select(Finding).where(Finding.as_of == at)).one()
+        row = session.scalars(select(Finding).order_by(Finding.as_of.desc()).limit(1)).one()
         session.expunge_all()
         return row
 
@@ -100,16 +92,16 @@ def stored(sessions: sessionmaker[Session], stream: str) -> dict[tuple[Any, ...]
 
 
 @pytest.mark.usefixtures("plugins")
-def test_it_is_evaluated_alerts_notifies_is_shown_and_is_in_the_backtest(
+def test_it_is_evaluated_alerts_notifies_and_is_shown(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     add_channel(sessions, "team", "http://127.0.0.1:1/", LATER, "page")
-    model_id = served(sessions)
-    finding = evaluated(sessions, model_id)
+    served(sessions)
+    finding = evaluated(sessions)
     assert finding.outcome is Outcome.BREACH
     assert finding.cause.startswith("short queue burns ")
-    # A row each five minutes is a slice of ten seconds each: twelve of them are bad.
-    assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 12, "unknown": 0}}
+    # A row each five minutes is a slice of ten seconds each: thirteen of them are bad.
+    assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 13, "unknown": 0}}
     question = "SLI short_queue: Is the queue short enough?"
     with read_only(sessions) as session:
         assert finding.cause in session.scalars(select(FlipRow.cause)).all()
@@ -119,36 +111,25 @@ def test_it_is_evaluated_alerts_notifies_is_shown_and_is_in_the_backtest(
         assert explain(session, tmp_path, finding.id, None, LATER).about == question
         [status] = model_page.model(session, "grid", None).monitor_statuses
     assert status.about == question
-    plan = MonitorPlan(name="queue", kind="burn_rate", params=PARAMS)
-    higher = PARAMS | {"sli_params": {"longest": 60}}
-    lenient = MonitorPlan(name="lenient", kind="burn_rate", params=higher)
-    tried = run_backtest(sessions, model_id, BacktestRequest(plans=(plan, lenient)))
-    assert [(one.monitor, one.n_days) for one in tried.episodes] == [("queue", 1)]
-    [record] = [one for one in tried.records if one.monitor == "lenient"]
-    assert (record.n_evaluated, record.n_breaches) == (2, 0), (
-        "a changed limit applies to the past"
-    )
 
 
 @pytest.mark.usefixtures("plugins")
-def test_late_rows_change_the_counts_and_the_finding_is_revised(
+def test_late_rows_change_the_counts_of_the_next_evaluation(
     sessions: sessionmaker[Session],
 ) -> None:
     model_id = served(sessions)
-    before = evaluated(sessions, model_id)
+    before = evaluated(sessions)
     late = [
-        prediction(END - DAY + i * MINUTE, number=9_000 + i, queue_length=99)
+        prediction(END - 2 * HOUR + i * MINUTE, number=9_000 + i, queue_length=99)
         for i in range(1, 5)  # slices that had no row yet
     ]
     send(sessions, model_id, late)
-    with read_only(sessions) as session:
-        assert [row.day for row in session.scalars(select(LateDay))] == [(END - DAY).date()]
-    assert reevaluate(sessions, Baselines(), model_id, LATER).n_revised == 1
-    after = found(sessions)
-    assert (before.rev, after.rev) == (0, 1)
-    assert after.detail["versions"]["v1"] == {"good": 276, "bad": 16, "unknown": 0}
-    assert after.first is not None
-    assert after.first["detail"]["versions"]["v1"]["bad"] == 12
+    with unit_of_work(sessions) as session:  # a change that is stored at once
+        put(session, model_id, MonitorPlan(name="burn_rate", kind="burn_rate", params=ALSO))
+    after = evaluated(sessions)
+    assert after.as_of > before.as_of
+    assert after.detail["bad"] == before.detail["bad"] + 4
+    assert after.detail["versions"]["v1"] == {"good": 276, "bad": 17, "unknown": 0}
 
 
 @pytest.mark.usefixtures("plugins")
@@ -158,12 +139,12 @@ def test_a_slice_in_which_two_versions_served_counts_once_and_its_worst_row_deci
     model_id = served(sessions)
     send(sessions, model_id, rows(version="v2", queue_length=20))
     send(sessions, model_id, rows(version="v1", queue_length=None))
-    finding = evaluated(sessions, model_id)
+    finding = evaluated(sessions)
     assert finding.detail["versions"] == {
-        "v1": {"good": 276, "bad": 12, "unknown": 0},
-        "v2": {"good": 288, "bad": 0, "unknown": 0},
+        "v1": {"good": 276, "bad": 13, "unknown": 0},
+        "v2": {"good": 289, "bad": 0, "unknown": 0},
     }
-    assert (finding.detail["bad"], finding.detail["total"]) == (12, 576)
+    assert (finding.detail["bad"], finding.detail["total"]) == (13, 589)
 
 
 @pytest.mark.usefixtures("plugins")
@@ -172,17 +153,18 @@ def test_slices_without_a_value_are_unknown_and_those_without_a_row_are_not_coun
 ) -> None:
     model_id = add_served_model(sessions, monitors={"burn_rate": PARAMS})
     send(sessions, model_id, rows(queue_length=None))
-    finding = evaluated(sessions, model_id)
+    finding = evaluated(sessions)
     assert (finding.outcome, finding.detail["state"]) == (Outcome.NO_DATA, "unknown")
-    assert finding.cause == "none of the 288 time slices of this day has a short queue"
+    assert finding.cause == "none of the 289 time slices of this day has a short queue"
 
 
 @pytest.mark.usefixtures("plugins")
 def test_a_breach_names_the_segments_that_burn(sessions: sessionmaker[Session]) -> None:
     model_id = served(sessions, PARAMS | {"by_segment": True}, BY_SHOP)
-    finding = evaluated(sessions, model_id)
+    finding = evaluated(sessions)
     assert finding.detail["by_segment"] == {
-        f"shop={name}": {"good": 92, "bad": 4, "unknown": 0} for name in "abc"
+        f"shop={name}": {"good": 92, "bad": bad, "unknown": 0}
+        for name, bad in (("a", 5), ("b", 4), ("c", 4))
     }
     assert finding.detail["burned_by_segments"] == ["shop=a", "shop=b", "shop=c"]
     assert "; in shop=a (" in finding.cause
@@ -208,8 +190,8 @@ def test_one_that_is_installed_later_is_filled_from_the_lake(
     assert rebuild.rebuild(sessions, tmp_path, asked, LATER) == 3
     with unit_of_work(sessions) as session:
         put(session, model_id, MonitorPlan(name="burn_rate", kind="burn_rate", params=PARAMS))
-    finding = evaluated(sessions, model_id)
-    assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 12, "unknown": 0}}
+    finding = evaluated(sessions)
+    assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 13, "unknown": 0}}
     twin = add_served_model(sessions, name="twin", monitors={})
     send(sessions, twin, rows())
     with read_only(sessions) as session:
@@ -225,13 +207,13 @@ def test_one_that_is_installed_later_is_filled_from_the_lake(
 def test_one_that_fails_stops_no_fold_and_its_predictions_are_unknown(
     sessions: sessionmaker[Session], caplog: pytest.LogCaptureFixture
 ) -> None:
-    model_id = served(sessions, {"sli": "raising"})
+    served(sessions, {"sli": "raising"})
     assert "stream sli_raising: 589 rows are unknown" in caplog.text
     assert "ZeroDivisionError: of the plug-in" in caplog.text
     assert len(stored(sessions, "serving")) == len(stored(sessions, STREAM)) == 50
-    finding = evaluated(sessions, model_id)
+    finding = evaluated(sessions)
     assert (finding.outcome, finding.detail["state"]) == (Outcome.NO_DATA, "unknown")
-    assert finding.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 288}}
+    assert finding.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 289}}
     assert finding.cause.endswith("; SLI raising failed on 288 predictions")
 
 
@@ -241,34 +223,34 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
     model_id = served(sessions)
     with unit_of_work(sessions) as session:
         put(session, model_id, MonitorPlan(name="availability", kind="burn_rate"))
-    before = evaluated_both(sessions, model_id, END)
+    live = LiveMonitors(sessions)
+    evaluated(sessions, live)
     with uninstalled(site):
-        send(sessions, model_id, [prediction(END + DAY + 2 * MINUTE, number=9_999)])
-        later = evaluated_both(sessions, model_id, END + DAY)
-        assert later["availability"].outcome is Outcome.OK
-        assert later["burn_rate"].outcome is Outcome.ERROR
-        assert (
-            "no SLI 'short_queue'; known: availability, cold_start" in later["burn_rate"].cause
-        )
+        send(sessions, model_id, [prediction(END + HOUR + 2 * MINUTE, number=9_999)])
+        live = LiveMonitors(sessions)
+        live.run(END + HOUR + 3 * MINUTE)
         with read_only(sessions) as session:
-            why = explain(session, tmp_path, before["burn_rate"].id, None, LATER)
+            later = {
+                monitor.name: (finding.outcome, finding.cause)
+                for monitor, finding in session.execute(
+                    select(Monitor, Finding)
+                    .join(Finding, Finding.monitor_id == Monitor.id)
+                    .order_by(Finding.as_of)
+                )
+            }
+            assert later["availability"][0] is Outcome.OK
+            assert later["burn_rate"][0] is Outcome.ERROR
+            assert (
+                "no SLI 'short_queue'; known: availability, cold_start" in later["burn_rate"][1]
+            )
+            name = select(Monitor.id).where(Monitor.name == "burn_rate").scalar_subquery()
+            first = session.scalars(
+                select(Finding).where(Finding.monitor_id == name).order_by(Finding.as_of)
+            ).first()
+            assert first is not None
+            why = explain(session, tmp_path, first.id, None, LATER)
             assert why.outcome is Outcome.BREACH
             assert why.about.startswith("no SLI 'short_queue'")
-
-
-def evaluated_both(
-    sessions: sessionmaker[Session], model_id: UUID, at: datetime
-) -> dict[str, Finding]:
-    assert evaluate_slot(sessions, Baselines(), model_id, at, LATER) == 2
-    with read_only(sessions) as session:
-        found = session.execute(
-            select(Monitor.name, Finding)
-            .join(Monitor, Monitor.id == Finding.monitor_id)
-            .where(Finding.as_of == at)
-        )
-        by_name = {name: row for name, row in found}  # noqa: C416 (rows are no tuples)
-        session.expunge_all()
-        return by_name
 
 
 @pytest.mark.usefixtures("plugins")

@@ -28,7 +28,7 @@ from tests.services import crashing
 from tests.services.loop import POLICY, Loop, at_once
 from tests.streams import START
 
-KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
+KINDS = ("accuracy", "data_quality", "input_drift", "input_fault")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_statements_of_a_day_do_not_grow_with_its_monitors(
             evaluate_slot(loop.sessions, baselines, loop.model_id, day(number), day(14))
         numbers.append(len(seen))
         with unit_of_work(loop.sessions) as session:
-            for kind in ("burn_rate", "input_fault"):
+            for kind in ("data_quality", "input_fault"):
                 plan = MonitorPlan(name=f"{kind} {number}", kind=kind)
                 monitor_config.put(session, loop.model_id, plan)
     assert numbers[2] <= numbers[1]

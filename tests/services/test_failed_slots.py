@@ -32,7 +32,7 @@ from services.evaluation.slots import evaluate_until
 from tests.services.loop import FAULT, Loop
 from tests.streams import START
 
-KINDS = ("accuracy", "burn_rate", "input_fault")
+KINDS = ("accuracy", "data_quality", "input_fault")
 
 
 @pytest.fixture

@@ -6,15 +6,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.durations import DAY
 from db.session import unit_of_work
-from db.tables import Alert, Monitor
 from db.tables import Finding as FindingRow
+from db.tables import Monitor
 from monitors.finding import Outcome
 from services.evaluation import backtest
 from services.evaluation.backtest import BacktestRequest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
+from services.models import champion_pointer
 from tests import stored
 from tests.services.loop import OBJECTIVE, Loop
 from tests.streams import CONTRACT, START
@@ -80,43 +79,6 @@ def test_a_champion_without_forecasts_has_no_accuracy_and_its_forerunner_no_blam
     assert row.outcome is Outcome.NO_DATA
     assert row.cause == "no forecast of the champion was served, of others: v1"
     assert row.detail == {}
-
-
-def test_an_alert_on_the_service_names_the_version_that_burns(
-    sessions: sessionmaker[Session],
-) -> None:
-    loop = Loop(sessions)
-    with unit_of_work(sessions) as session:
-        monitor_config.put(
-            session, loop.model_id, MonitorPlan(name="availability", kind="burn_rate")
-        )
-        for number in range(12):
-            at = END - NOON + number * NOON / 144
-            stored.put_served(session, loop.model_id, "v1", at, 300, 0)
-            stored.put_served(session, loop.model_id, "v2", at, 100, 90)
-    evaluated(loop)
-    row = found(loop, "availability")
-    assert (row.outcome, row.version) == (Outcome.BREACH, "v1")
-    assert row.cause.endswith("; burned by v2 (1,080 of 1,200 bad)")
-    assert row.detail["versions"]["v1"] == {"good": 3600, "bad": 0, "unknown": 0}
-    [alert] = loop.all(Alert)
-    assert alert.version == "v2"
-
-
-def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
-    sessions: sessionmaker[Session],
-) -> None:
-    loop = Loop(sessions)
-    params = {"sli": "latency"}
-    with unit_of_work(sessions) as session:
-        monitor_config.put(
-            session, loop.model_id, MonitorPlan(name="slow", kind="burn_rate", params=params)
-        )
-        stored.put_served(session, loop.model_id, "v1", END - NOON, 1440, 3)
-    evaluated(loop)
-    row = found(loop, "slow")
-    assert (row.outcome, row.detail["state"]) == (Outcome.NO_DATA, "unknown")
-    assert row.cause == "none of the 1,440 predictions of this day has a latency"
 
 
 @pytest.mark.parametrize("n", [0, 5])

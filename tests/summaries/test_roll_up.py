@@ -25,10 +25,8 @@ from monitors.slo.silence import ARRIVALS
 from monitors.summaries.summary import CENTRED, Summary
 from services.aggregation import folded
 from services.aggregation.fold import fold_all
-from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.evaluation.reevaluate import reevaluate
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.models.registry import Registration, register
@@ -231,25 +229,6 @@ def test_a_rebuild_restores_what_was_rolled_up_and_keeps_days_without_rows(
 
 
 @LITE
-def test_what_was_rolled_up_is_no_data_in_a_backtest_and_leaves_findings_as_they_were(
-    sessions: sessionmaker[Session],
-) -> None:
-    model_id = add(sessions, monitors={"burn_rate": {"period": "P3D"}})
-    slot = START + 10 * DAY - HOUR
-    request = BacktestRequest(since=slot - 2 * DAY)
-    [before] = run_backtest(sessions, model_id, request).records
-    with unit_of_work(sessions) as session:
-        session.get_one(Model, model_id).evaluated_until = slot - DAY
-    evaluate_slot(sessions, Baselines(), model_id, slot, LATER)
-    roll_up(sessions, SUMMARIES, model_id)
-    [after] = run_backtest(sessions, model_id, request).records
-    assert (before.n_without, after.n_without) == (0, 2)
-    assert after.why_without.startswith("summaries by slice up to 2026-01-1")
-    send(sessions, model_id, late(8))
-    assert reevaluate(sessions, Baselines(), model_id, LATER).n_revised == 0
-
-
-@LITE
 def test_a_reference_that_was_rolled_up_before_it_was_one_is_no_data(
     sessions: sessionmaker[Session],
 ) -> None:
@@ -267,6 +246,9 @@ def test_a_reference_that_was_rolled_up_before_it_was_one_is_no_data(
         assert finding.cause.startswith("summaries by hour of the reference were rolled up")
 
 
+SLICES = {"method": "time_slices"}  # each is good or bad as a whole
+
+
 @LITE
 def test_what_the_monitors_read_is_kept_and_a_policy_that_keeps_less_is_refused(
     sessions: sessionmaker[Session], now: datetime
@@ -276,15 +258,15 @@ def test_what_the_monitors_read_is_kept_and_a_policy_that_keeps_less_is_refused(
         register(session, asked, now)
         model = session.query(Model).one()
         kept = retention(session, model)
-        assert (kept.slice, kept.hour, kept.day) == (37 * DAY, 400 * DAY, None)
-        plan = MonitorPlan(name="quarter", kind="burn_rate", params={"period": "P90D"})
+        assert (kept.slice, kept.hour, kept.day) == (14 * DAY, 400 * DAY, None)
+        plan = MonitorPlan(name="quarter", kind="burn_rate", params=SLICES | {"period": "P90D"})
         monitor_config.put(session, model.id, plan)
         assert retention(session, model).slice == 97 * DAY
         why = "keep_slice_summaries must be at least P97D: monitor 'quarter' reads 90 days"
         with pytest.raises(Unprocessable, match=why):
             register(session, replace(asked, policy=Policy(keep_slice_summaries=60 * DAY)), now)
         register(session, replace(asked, policy=Policy(keep_slice_summaries=97 * DAY)), now)
-        plan = MonitorPlan(name="year", kind="burn_rate", params={"period": "P91D"})
+        plan = MonitorPlan(name="year", kind="burn_rate", params=SLICES | {"period": "P91D"})
         with pytest.raises(Unprocessable, match="at least P98D: monitor 'year'"):
             monitor_config.put(session, model.id, plan)
 

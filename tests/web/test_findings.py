@@ -16,6 +16,7 @@ from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Finding, Model, Run
 from db.tables.queue import RunStatus
 from services.alerting.alert_transitions import REPORT_JOB
+from services.evaluation.by_clock.live import LiveMonitors
 from services.read_models.reports import report_status
 from tests.conftest import Once
 from tests.monitors.streams import ar1
@@ -112,8 +113,11 @@ def test_a_budget_that_burns_shows_its_sli_and_its_events(
 ) -> None:
     app.dependency_overrides[utcnow] = lambda: NOW
     late = {"sli": "latency", "sli_params": {"slower_than": "PT0.1S"}}
-    drifted_model = DriftedModel(sessions, kinds={"burn_rate": late})
-    finding_id, browser = drifted_model.finding("burn_rate", CHANGE + DAY), signed_in("read")
+    DriftedModel(sessions, kinds={"burn_rate": late})
+    LiveMonitors(sessions).run(NOW)
+    with read_only(sessions) as session:
+        finding_id = session.scalars(select(Finding.id)).one()
+    browser = signed_in("read")
     page = browser.get(f"/findings/{finding_id}").text
     outline(page)
     about = "SLI latency: Did predictions succeed in time?"
@@ -122,7 +126,7 @@ def test_a_budget_that_burns_shows_its_sli_and_its_events(
     events = page[page.index("<h2>Events by version") :]
     row = re.search(r'<th scope="row">v1</th>(.*?)</tr>', events, re.DOTALL)
     assert row is not None
-    assert re.findall(r"<td.*?>(.*?)</td>", row[1]) == ["0", "72", "0", "burning"]
+    assert re.findall(r"<td.*?>(.*?)</td>", row[1]) == ["0", "25", "0", "burning"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -19,7 +19,7 @@ from tests.late.world import Row, World
 from tests.streams import CONTRACT, label, prediction
 
 KINDS = (
-    *("accuracy", "burn_rate", "data_quality", "input_drift", "input_fault", "mean_shift"),
+    *("accuracy", "data_quality", "input_drift", "input_fault", "mean_shift"),
     *("prediction_drift", "residuals", "window_profile"),
 )
 LAGS = 4  # steps of the window that a row holds

@@ -11,7 +11,7 @@ from core.clock import utcnow
 from db.types import UtcDateTime
 
 revision = "0160"
-down_revision = "0180"
+down_revision = "0170"
 branch_labels = None
 depends_on = None
 

@@ -5,14 +5,12 @@ once a day. Grains that closed together are evaluated as one, with the newest. T
 fitted on the days before, and not on those since an alert fires; it is kept in memory.
 """
 
-import json
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -24,6 +22,7 @@ from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.window import Window
 from db.queries import models
+from db.queries.log import late_hours
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -31,12 +30,14 @@ from monitors import registry
 from monitors.context_features import without
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
-from monitors.sources import FITTED_ON
+from monitors.sources import FITTED_ON, SliSlices
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
 from services.evaluation.by_clock import readers
 from services.evaluation.by_clock.readers import Moment, Remembered, open_since
+from services.evaluation.by_clock.signature import Signature, signed
+from services.evaluation.by_clock.sli_histories import SliHistories
 from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
@@ -55,8 +56,6 @@ _CLOSE = (
     .execution_options(synchronize_session=False)
 )
 _VERDICTS = (Outcome.OK, Outcome.BREACH)
-
-Signature: TypeAlias = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -88,6 +87,11 @@ class _Known:
     clock_at: float = -np.inf
     last: dict[UUID, Signature] = field(default_factory=dict)
 
+    @property
+    def is_clock_due(self) -> bool:
+        """Whether what is evaluated by the clock is due."""
+        return monotonic() - self.clock_at >= CLOCK_EVERY.total_seconds()
+
 
 class LiveMonitors:
     """Evaluates the monitors of all models that are due; call it often.
@@ -101,6 +105,7 @@ class LiveMonitors:
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
+        self._slis, self._slis_at = SliHistories(), monotonic()
         self._began = monotonic()
 
     def run(self, now: datetime) -> int:
@@ -113,6 +118,7 @@ class LiveMonitors:
             found = session.scalars(_MODELS, {"ids": [*monitors]}).all()
             session.expunge_all()
         self._known = {model.id: self._known.get(model.id, _Known()) for model in found}
+        self._refresh(found, monitors)
         n_stored = 0
         for model in found:
             try:
@@ -123,12 +129,34 @@ class LiveMonitors:
                 log.exception("model %s: its live monitors cannot be evaluated", model.id)
         return n_stored
 
+    def _refresh(
+        self, models: Sequence[Model], monitors: Mapping[UUID, Sequence[Monitor]]
+    ) -> None:
+        """Read what the SLOs of the models read whose clock is due, of all at once."""
+        self._slis.keep(self._known)
+        wanted = {
+            model.id: sources
+            for model in models
+            if self._known[model.id].is_clock_due and (sources := _slis_of(monitors[model.id]))
+        }
+        if wanted:
+            if monotonic() - self._slis_at > late_hours.KEPT.total_seconds() / 2:
+                self._slis = SliHistories()  # marks of late hours may be gone
+            self._slis_at = monotonic()
+            try:
+                with read_only(self._sessions) as session:
+                    self._slis.refresh(session, {model.id: model for model in models}, wanted)
+            except Exception as error:  # the others are evaluated by the clock all the same
+                if is_outage(error):
+                    raise
+                log.exception("the counts of SLIs cannot be read")
+
     def _evaluate(self, model: Model, monitors: Sequence[Monitor], now: datetime) -> int:
         known = self._known[model.id]
         last_at = model.last_arrival_at
         if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
             known.arrived = _Arrived(last_at, monotonic(), is_new=known.arrived is not None)
-        is_clock_due = monotonic() - known.clock_at >= CLOCK_EVERY.total_seconds()
+        is_clock_due = known.is_clock_due
         if not is_clock_due and model.watermark == known.watermark:
             return 0  # as of most calls: nothing is parsed
         known.watermark = model.watermark
@@ -146,7 +174,9 @@ class LiveMonitors:
         some = [
             one
             for one in monitors
-            if due[registry.stored(one.kind).interval] and _is_due(one, model, closed)
+            if due[registry.stored(one.kind).interval]
+            and _is_due(one, model, closed)
+            and all(self._slis.is_read(model.id, source) for source in _slis_of([one]))
         ]
         if due[Interval.CLOCK]:
             known.clock_at = monotonic()
@@ -205,6 +235,9 @@ class LiveMonitors:
         try:
             one.params = monitor_config.params_of(monitor)
             for source in kind.sources(one.params):
+                if isinstance(source, SliSlices):
+                    one.values[source] = self._slis.reading(model, monitor.id, source, now)
+                    continue
                 found = readers.read(session, model, source, moment, known.remembered)
                 one.values[source] = without(found, kind.unread(contract))
             if kind.fit is not None:
@@ -253,7 +286,7 @@ class LiveMonitors:
         if newest is not None:
             if one.kind.interval is not Interval.GRAIN:  # its clock may stand, or be set back
                 as_of = max(as_of, newest.as_of + timedelta.resolution)
-            before = _signed(
+            before = signed(
                 newest.outcome, newest.cause, newest.detail, _day(one, newest.as_of)
             )
             if newest.as_of >= as_of or before == _signature(one, finding):
@@ -302,6 +335,8 @@ def _finding(one: _Prepared) -> Finding:
 def _as_of(monitor: Monitor, model: Model, closed: datetime | None, now: datetime) -> datetime:
     """Return the moment that is evaluated: of the clock, or the end of what has closed."""
     kind = registry.stored(monitor.kind)
+    if kind.ends_with_events and model.watermark is not None:
+        return min(now, model.watermark + timedelta.resolution)
     if kind.interval is Interval.CLOCK or closed is None:
         return now
     if kind.interval is Interval.GRAIN:
@@ -310,6 +345,12 @@ def _as_of(monitor: Monitor, model: Model, closed: datetime | None, now: datetim
     # The end of a day has the finding of the whole day.
     is_end = models.zone_of(model).floor(closed) == closed
     return closed + is_end * timedelta.resolution
+
+
+def _slis_of(monitors: Iterable[Monitor]) -> set[SliSlices]:
+    """Return what monitors read of SLIs."""
+    every = (source for one in monitors for source in monitor_config.sources_of(one))
+    return {source for source in every if isinstance(source, SliSlices)}
 
 
 def _is_due(monitor: Monitor, model: Model, closed: datetime | None) -> bool:
@@ -343,28 +384,9 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
 
 def _signature(one: _Prepared, finding: Finding) -> Signature:
     detail = finding.detail.to_json()
-    return _signed(finding.outcome, finding.cause, detail, _day(one, one.as_of))
-
-
-def _signed(
-    outcome: Outcome, cause: str, detail: Mapping[str, Any], day: date | None
-) -> Signature:
-    why = re.sub(r"\d+", "", cause) if outcome is Outcome.NO_DATA else ""
-    return outcome, why, json.dumps(_without_numbers(detail), sort_keys=True), day
+    return signed(finding.outcome, finding.cause, detail, _day(one, one.as_of))
 
 
 def _day(one: _Prepared, as_of: datetime) -> date | None:
     """Return the day for which a finding is stored at least once; None of an open day."""
     return None if one.kind.interval is Interval.DAY else as_of.date()
-
-
-def _without_numbers(value: object) -> object:
-    match value:
-        case Mapping():
-            return {key: _without_numbers(of) for key, of in value.items()}
-        case list() | tuple():
-            return [_without_numbers(of) for of in value]
-        case bool() | str():
-            return value
-        case _:
-            return None
