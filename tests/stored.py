@@ -13,7 +13,7 @@ from core.streams import Additive
 from core.window import midnight
 from db.queries import summaries
 from db.queries.summaries import AnyStream
-from db.tables import SummaryRow
+from db.tables import SummaryRow, SummarySeries
 from lake.lists import Floats
 from monitors.slo import cells
 from monitors.slo.cells import CellCounts, Columns, Texts
@@ -46,9 +46,17 @@ def put(
     session: Session, stream: AnyStream, model_id: UUID, day: date, version: str, content: Any
 ) -> None:
     """Write what a stream holds of a day."""
-    at = {"model_id": model_id, "start": midnight(day), "version": version}
-    at["level"] = stream.level
-    session.add(SummaryRow(**at, stream=stream.name, payload=stream.to_bytes(content)))
+    row = {"start": midnight(day), "level": stream.level, "payload": stream.to_bytes(content)}
+    session.add(SummaryRow(series_id=series_of(session, stream, model_id, version), **row))
+
+
+def series_of(session: Session, stream: AnyStream, model_id: UUID, version: str) -> int:
+    """Return the id of the series of a stream and a version; a new one where there is none."""
+    of = {"model_id": model_id, "stream": stream.name, "version": version}
+    series = session.scalar(select(SummarySeries).filter_by(**of)) or SummarySeries(**of)
+    session.add(series)
+    session.flush()
+    return series.id
 
 
 def put_errors(

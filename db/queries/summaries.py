@@ -12,34 +12,30 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Select,
+    UpdateBase,
     bindparam,
     delete,
     func,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.orm import Session
 
 from core.streams import Additive, Level, Stream
 from core.window import Window
+from db.queries import summary_series
 from db.queries.publication import Source
+from db.queries.summary_series import FIRST, LAST, RowKey
 from db.queries.upsert import upsert
-from db.tables import SummaryRow
+from db.tables import SummaryRow, SummarySeries
 
 T = TypeVar("T")
 AnyStream: TypeAlias = Additive[Any] | Stream[Any]
 Part: TypeAlias = tuple[Additive[Any], str, Any]  # stream, version, and what was seen
 Key: TypeAlias = tuple[str, datetime, str]  # stream, start and version of a row
-_Key: TypeAlias = tuple[UUID, str, datetime, str]  # and its model
 
-_KEYS = 1_000  # of one IN list
-_KEY = (SummaryRow.model_id, SummaryRow.stream, SummaryRow.start, SummaryRow.version)
-_WRITTEN = ("model_id", "stream", "start", "version", "payload", "level", "publication")
-_AT_KEYS = select(*_KEY, SummaryRow.payload).where(
-    tuple_(*_KEY).in_(bindparam("keys", expanding=True))
-)
+_AT_ONCE = 1_000  # rows that are added to
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ class Stored:
 
 _FIELDS = tuple(field.name for field in fields(Stored))
 _COLUMNS = tuple(getattr(SummaryRow, name) for name in _FIELDS)
+_STORED = ("series_id", "start", "level", "payload", "publication")
 
 
 def of_batch(session: Session, source: Source, batch: int) -> Iterator[tuple[UUID, Stored]]:
@@ -112,8 +109,11 @@ def _rows(n_windows: int, *, of_versions: bool) -> Select[str, datetime, str, by
     found = (
         select(*_COLUMNS)
         .where(
-            SummaryRow.model_id == bindparam("model_id"),
-            SummaryRow.stream.in_(bindparam("streams", expanding=True)),
+            SummaryRow.series_id.in_(
+                summary_series.of_streams(
+                    bindparam("model_id"), bindparam("streams", expanding=True)
+                )
+            ),
             or_(*inside),
         )
         .order_by(SummaryRow.start, SummaryRow.version, SummaryRow.stream)
@@ -146,29 +146,30 @@ def by_version(
 
 def firsts(session: Session, stream: AnyStream, model_id: UUID) -> dict[str, datetime]:
     """Return the start of the first row of each version."""
-    found = session.execute(
-        select(SummaryRow.version, func.min(SummaryRow.start))
-        .where(*_are([stream], model_id))
-        .group_by(SummaryRow.version)
+    of = SummarySeries.model_id == model_id, SummarySeries.stream == stream.name
+    found: Mapping[str, datetime | None] = dict(
+        session.execute(select(SummarySeries.version, FIRST).where(*of)).all()
     )
-    return dict(found.all())
+    return {version: start for version, start in found.items() if start is not None}
 
 
 def first(session: Session, stream: AnyStream, model_id: UUID) -> datetime | None:
     """Return the start of the first row of any version; None before any."""
-    return session.scalar(select(func.min(SummaryRow.start)).where(*_are([stream], model_id)))
+    return first_of_models(session, stream, [model_id]).get(model_id)
 
 
 def first_of_models(
     session: Session, stream: AnyStream, model_ids: Collection[UUID]
 ) -> dict[UUID, datetime]:
     """Return the start of the first row of each model that has one."""
-    found = session.execute(
-        select(SummaryRow.model_id, func.min(SummaryRow.start))
-        .where(SummaryRow.model_id.in_(model_ids), SummaryRow.stream == stream.name)
-        .group_by(SummaryRow.model_id)
+    found: Mapping[UUID, datetime | None] = dict(
+        session.execute(
+            select(SummarySeries.model_id, func.min(FIRST))
+            .where(SummarySeries.model_id.in_(model_ids), SummarySeries.stream == stream.name)
+            .group_by(SummarySeries.model_id)
+        ).all()
     )
-    return dict(found.all())
+    return {model_id: start for model_id, start in found.items() if start is not None}
 
 
 def newest(
@@ -177,12 +178,14 @@ def newest(
     """Return the last row of a version, or of all; None where there is none."""
     found = (
         select(*_COLUMNS)
-        .where(*_are([stream], model_id))
+        .join(SummarySeries, SummaryRow.series_id == SummarySeries.id)
+        .where(SummarySeries.model_id == model_id, SummarySeries.stream == stream.name)
+        .where(SummaryRow.start == LAST)
         .order_by(SummaryRow.start.desc())
         .limit(1)
     )
     if version is not None:
-        found = found.where(SummaryRow.version == version)
+        found = found.where(SummarySeries.version == version)
     row = session.execute(found).one_or_none()
     return None if row is None else Stored(*row)
 
@@ -206,42 +209,36 @@ def add_all(session: Session, parts: Mapping[UUID, Iterable[Part]]) -> None:
         By model: stream, version and what was seen, each stream and version once; None adds
         nothing.
     """
-    streams = dict[str, Additive[Any]]()
-    news: defaultdict[str, dict[_Key, Any]] = defaultdict(dict)  # by stream
-    for model_id, own in parts.items():
-        for stream, version, seen in own:
-            if seen is not None:
-                streams[stream.name] = stream
-                for start, one in stream.split(seen):
-                    news[stream.name][model_id, stream.name, start, version] = one
-    stored = _payloads(session, [key for own in news.values() for key in own])
-    _write(session, [row for name in news for row in _added(streams[name], news[name], stored)])
+    seen = {
+        (model_id, stream.name, version): (stream, content)
+        for model_id, own in parts.items()
+        for stream, version, content in own
+        if content is not None
+    }
+    ids = summary_series.ids(session, seen)
+    streams = {stream.name: stream for stream, _ in seen.values()}
+    news: defaultdict[str, dict[RowKey, Any]] = defaultdict(dict)  # by stream
+    for key, (stream, content) in seen.items():
+        for start, one in stream.split(content):
+            news[stream.name][ids[key], start] = one
+    stored = summary_series.payloads(session, [key for own in news.values() for key in own])
+    rows = [row for name in news for row in _added(streams[name], news[name], stored)]
+    upsert(session, SummaryRow, rows)
 
 
 def _added(
-    stream: Additive[T], news: Mapping[_Key, T], stored: Mapping[_Key, bytes]
+    stream: Additive[T], news: Mapping[RowKey, T], stored: Mapping[RowKey, bytes]
 ) -> Iterator[dict[str, object]]:
     """Yield the rows of a stream to be written, in the order of what is new."""
     old = [key for key in news if key in stored]
     payloads = {key: stream.to_bytes(new) for key, new in news.items() if key not in stored}
-    for start in range(0, len(old), _KEYS):
-        some = old[start : start + _KEYS]
+    for start in range(0, len(old), _AT_ONCE):
+        some = old[start : start + _AT_ONCE]
         whole = stream.added([(stored[key], news[key]) for key in some])
         payloads |= zip(some, whole, strict=True)
     publication = 0 if stream.is_published else None
     for key, payload in payloads.items():
-        values = (*key, payload, stream.level, publication)
-        yield dict(zip(_WRITTEN, values, strict=True))
-
-
-def _payloads(session: Session, keys: Sequence[_Key]) -> dict[_Key, bytes]:
-    """Return what is stored under some primary keys."""
-    session.flush()
-    stored: dict[_Key, bytes] = {}
-    for start in range(0, len(keys), _KEYS):
-        rows = session.connection().execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
-        stored |= {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
-    return stored
+        yield _row(*key, stream.level, payload, publication)
 
 
 def replace(
@@ -279,7 +276,7 @@ def replace(
     changed = {*new} - {*before} if is_change else ()
     publications |= {row.key: 0 for row in changed if row.stream in published}
     forget(session, model_id, streams, window)
-    _write(session, _values(model_id, new, publications))
+    upsert(session, SummaryRow, _rows_of(session, model_id, new, publications))
     return True
 
 
@@ -290,7 +287,7 @@ def _publications(
     found = session.execute(
         select(
             SummaryRow.stream, SummaryRow.start, SummaryRow.version, SummaryRow.publication
-        ).where(*_are(streams, model_id), _inside(window), SummaryRow.publication.is_not(None))
+        ).where(_are(streams, model_id), _inside(window), SummaryRow.publication.is_not(None))
     )
     return {(stream, start, version): number for stream, start, version, number in found}
 
@@ -302,7 +299,7 @@ def forget(
     window: Window | None = None,
 ) -> int:
     """Delete what is stored of some streams, in a window or at all; how many rows."""
-    gone = delete(SummaryRow).where(*_are(streams, model_id))
+    gone = delete(SummaryRow).where(_are(streams, model_id))
     if window is not None:
         gone = gone.where(_inside(window))
     done = session.execute(gone.execution_options(synchronize_session=False))
@@ -319,7 +316,7 @@ def first_of_levels(
     """Return the start of the first row of some levels in a window."""
     return session.scalar(
         select(SummaryRow.start)
-        .where(*_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels))
+        .where(_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels))
         .order_by(SummaryRow.start)
         .limit(1)
     )
@@ -346,8 +343,7 @@ def _last_of_levels(
     starts = (
         select(SummaryRow.start)
         .where(
-            SummaryRow.model_id == bindparam("model_id"),
-            SummaryRow.stream.in_(streams),
+            SummaryRow.series_id.in_(summary_series.of_streams(bindparam("model_id"), streams)),
             SummaryRow.start >= bindparam(f"start{i}"),
             SummaryRow.start < bindparam(f"end{i}"),
             SummaryRow.level.in_(levels),
@@ -365,32 +361,37 @@ def take_place(
 ) -> None:
     """Put the rows of one stream in the place of those of another, from a moment on."""
     later = SummaryRow.start >= since
-    statements = (
-        delete(SummaryRow).where(*_are([of], model_id), later),
-        update(SummaryRow).where(*_are([new], model_id), later).values(stream=of.name),
-        delete(SummaryRow).where(*_are([new], model_id)),
-    )
-    for statement in statements:
-        session.execute(statement.execution_options(synchronize_session=False))
+    _execute(session, delete(SummaryRow).where(_are([of], model_id), later))
+    moved = summary_series.by_version(session, model_id, new.name)
+    into = summary_series.ids(session, {(model_id, of.name, version) for version in moved})
+    for version, series_id in moved.items():
+        mine, to = SummaryRow.series_id == series_id, into[model_id, of.name, version]
+        _execute(session, update(SummaryRow).where(mine, later).values(series_id=to))
+    _execute(session, delete(SummaryRow).where(_are([new], model_id)))
 
 
-def _write(session: Session, rows: Sequence[dict[str, object]]) -> None:
-    upsert(session, SummaryRow, rows)
+def _execute(session: Session, statement: UpdateBase) -> None:
+    session.execute(statement.execution_options(synchronize_session=False))
 
 
-def _values(
-    model_id: UUID, new: Iterable[Stored], publications: Mapping[Key, int | None]
+def _rows_of(
+    session: Session, model_id: UUID, new: Sequence[Stored], waiting: Mapping[Key, int | None]
 ) -> list[dict[str, object]]:
+    ids = summary_series.ids(session, {(model_id, row.stream, row.version) for row in new})
+    found = ((ids[model_id, row.stream, row.version], row) for row in new)
     return [
-        {name: getattr(row, name) for name in _FIELDS}
-        | {"model_id": model_id, "publication": publications.get(row.key)}
-        for row in new
+        _row(series_id, row.start, row.level, row.payload, waiting.get(row.key))
+        for series_id, row in found
     ]
 
 
-def _are(streams: Sequence[AnyStream], model_id: UUID) -> tuple[ColumnElement[bool], ...]:
+def _row(*values: object) -> dict[str, object]:
+    return dict(zip(_STORED, values, strict=True))
+
+
+def _are(streams: Sequence[AnyStream], model_id: UUID) -> ColumnElement[bool]:
     names = [stream.name for stream in streams]
-    return SummaryRow.model_id == model_id, SummaryRow.stream.in_(names)
+    return SummaryRow.series_id.in_(summary_series.of_streams(model_id, names))
 
 
 def _inside(window: Window) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from core.streams import Additive
 from core.window import Window
 from db.queries import summary_layouts
 from db.queries.summaries import AnyStream
-from db.tables import SummaryRow
+from db.tables import SummaryRow, SummarySeries
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
 
@@ -189,10 +189,15 @@ def _statement(n: int) -> CompoundSelect[Any]:
     return union_all(
         *(
             select(
-                SummaryRow.stream, SummaryRow.start, SummaryRow.version, SummaryRow.payload
-            ).where(
-                SummaryRow.model_id == bindparam("model_id"),
-                SummaryRow.stream == bindparam(f"stream{i}"),
+                SummarySeries.stream,
+                SummaryRow.start,
+                SummarySeries.version,
+                SummaryRow.payload,
+            )
+            .join(SummarySeries, SummaryRow.series_id == SummarySeries.id)
+            .where(
+                SummarySeries.model_id == bindparam("model_id"),
+                SummarySeries.stream == bindparam(f"stream{i}"),
                 SummaryRow.start >= bindparam(f"start{i}"),
                 SummaryRow.start < bindparam(f"end{i}"),
             )

@@ -43,7 +43,14 @@ from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
 from db.tables.slos import LateHour, SloCorrection
 from db.tables.sources import SourceRow
-from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
+from db.tables.summaries import (
+    EntityState,
+    Segment,
+    SessionScore,
+    SummaryLayout,
+    SummaryRow,
+    SummarySeries,
+)
 
 __all__ = [
     "Alert",
@@ -93,6 +100,7 @@ __all__ = [
     "Stream",
     "SummaryLayout",
     "SummaryRow",
+    "SummarySeries",
     "TrainerConfig",
     "UnusableAnswer",
     "Version",

@@ -21,8 +21,7 @@ SLICE = timedelta(seconds=10)
 N_PLACES = 32  # of segments; a model without segments has one
 NO_SEGMENT = 1  # the place of a prediction that belongs to none
 STRIDE = 256  # of the keys of one place
-ERROR_CELL = STRIDE - 1  # of predictions whose cell could not be computed
-MAX_CELLS = ERROR_CELL
+MAX_CELLS = ERROR_CELL = STRIDE - 1  # the last one: where the cell could not be computed
 COLUMNS = {Kind.PREDICTIONS: SCALARS, Kind.EVENTS: tuple(EVENT_SCHEMA.names)}
 
 _SLICE_US, _OF_SLICE = SLICE // timedelta(microseconds=1), N_PLACES * STRIDE
@@ -30,8 +29,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_ROW = 1 << 46  # above the keys of any slice: sets the rows apart that are merged in one go
 _OF_HOUR = timedelta(hours=1) // SLICE * _OF_SLICE
 
-_FORMAT = 2
-_HEADER = struct.Struct("<BBBxqI")  # format, bytes per step and per count, first key, keys
+_FORMAT, _KEYS = 3, 2  # 2 held steps between keys; since 3 cells are apart
+_HEADER = struct.Struct("<BBBxqI")  # format, bytes per step and per count, first, how many
 _WIDTHS = (1, 2, 4, 8)
 _UNSIGNED = {width: np.dtype(f"<u{width}") for width in _WIDTHS}
 
@@ -246,18 +245,18 @@ def _summed(keys: Ints, counts: Ints) -> CellCounts:
 
 
 def to_bytes(found: CellCounts) -> bytes:
-    """Return the counts of one hour: steps between keys, and counts, in as few bytes as do."""
-    steps = steps_of(found.keys, int(found.keys[0]))
-    of_steps, of_counts = _width(steps), _width(found.counts)
-    first, n = int(found.keys[0]), found.keys.size
-    header = _HEADER.pack(_FORMAT, of_steps, of_counts, first, n)
-    of_keys = steps.astype(f"<u{of_steps}").tobytes()
-    return header + of_keys + found.counts.astype(f"<u{of_counts}").tobytes()
+    """Return the counts of one hour: steps between slices and places, cells, and counts."""
+    at = found.keys // STRIDE
+    first, steps = int(at[0]), steps_of(at, int(at[0]))
+    of_steps, of_counts = map(_width, (steps, found.counts))
+    columns = (steps, of_steps), (found.cells, 1), (found.counts, of_counts)
+    body = b"".join(part.astype(_UNSIGNED[width]).tobytes() for part, width in columns)
+    return _HEADER.pack(_FORMAT, of_steps, of_counts, first, at.size) + body
 
 
 def _width(numbers: Ints) -> int:
     largest = int(numbers.max())
-    return next(width for width in _WIDTHS if largest < 1 << (8 * width))
+    return next(width for width in _WIDTHS if not largest >> 8 * width)
 
 
 def from_many(blobs: Sequence[bytes]) -> CellCounts:
@@ -268,8 +267,7 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
     Unprocessable
         If one is of another format, or cut short.
     """
-    keys, counts, _ = _read(blobs)
-    return _summed(keys, counts)
+    return _summed(*_read(blobs)[:2])
 
 
 def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
@@ -302,24 +300,26 @@ def added(rows: Sequence[tuple[bytes, CellCounts]]) -> list[bytes]:
 
 def _read(blobs: Sequence[bytes]) -> tuple[Ints, Ints, list[int]]:
     """Return keys and counts of some rows, one after another, and how many each has."""
-    steps, counts, firsts, sizes = [], [], [], []
+    steps, cells, counts, heads = [], [], [], []
     for blob in blobs:
         try:
             version, of_steps, of_counts, first, n = _HEADER.unpack_from(blob)
-            if version != _FORMAT:
+            if version not in (_FORMAT, _KEYS):
                 raise Unprocessable(f"cells are stored in format {version}, not {_FORMAT}")
             steps.append(np.frombuffer(blob, _UNSIGNED[of_steps], n, _HEADER.size))
-            at = _HEADER.size + of_steps * n
-            counts.append(np.frombuffer(blob, _UNSIGNED[of_counts], n, at))
+            at, n_cells = _HEADER.size + of_steps * n, n if version == _FORMAT else 0
+            cells.append(np.frombuffer(blob, np.uint8, n_cells, at) if n_cells else [0] * n)
+            counts.append(np.frombuffer(blob, _UNSIGNED[of_counts], n, at + n_cells))
         except (struct.error, ValueError, KeyError) as error:
             raise Unprocessable(f"cells are cut short: {error}") from None
-        firsts.append(first)
-        sizes.append(n)
+        heads.append((first, STRIDE if n_cells else 1, n))
+    firsts, units, sizes = np.array(heads, np.int64).T
     # One sum over all rows, less what it is where each begins: the first step of a row is 0.
     sums = np.cumsum(np.concatenate(steps, dtype=np.int64, casting="unsafe"))
     begins = np.cumsum(sizes) - sizes
-    keys = sums + np.repeat(np.array(firsts) - sums[begins], sizes)
-    return keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"), sizes
+    of_slices = sums + np.repeat(firsts - sums[begins], sizes)
+    keys = of_slices * np.repeat(units, sizes) + np.concatenate(cells)
+    return keys, np.concatenate(counts, dtype=np.int64, casting="unsafe"), sizes.tolist()
 
 
 def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:

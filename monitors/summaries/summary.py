@@ -203,7 +203,7 @@ class Summary:
         """Return one summary per chunk."""
         return [self.at(slice(i, i + 1)) for i in range(self.chunks.size)]
 
-    def at(self, rows: slice | Bools) -> "Summary":
+    def at(self, rows: slice | Bools | Ints) -> "Summary":
         """Return some rows."""
         return Summary(
             chunks=self.chunks[rows], moments=self.moments[rows], counts=self.counts[rows]

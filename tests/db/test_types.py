@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.streams import Level
 from db.session import read_only, unit_of_work
 from db.tables import SummaryRow
+from monitors.summaries.streams import INPUT
+from tests.stored import series_of
 from tests.streams import add_model
 
 RAW = type_coerce(SummaryRow.payload, LargeBinary)
@@ -17,7 +19,7 @@ NOISE = np.random.default_rng(0).bytes(2_000)
 def store(sessions: sessionmaker[Session], payload: bytes, now: datetime) -> None:
     model_id = add_model(sessions)
     with unit_of_work(sessions) as session:
-        key = {"model_id": model_id, "stream": "input", "start": now, "version": "v1"}
+        key = {"series_id": series_of(session, INPUT, model_id, "v1"), "start": now}
         session.add(SummaryRow(**key, level=Level.HOUR, payload=payload))
 
 

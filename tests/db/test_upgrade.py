@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 import pytest
@@ -36,6 +37,8 @@ from tests.db.fill import (
 )
 from tests.templates import SQLITE
 from web import findings, lookup, pages
+
+Rows: TypeAlias = dict[Any, dict[str, Any]]
 
 ORIGIN = "http://seqwatch.example"
 REVISIONS = sorted(path.name.partition(".")[0] for path in FILLED.glob("*.tar.xz"))
@@ -133,12 +136,12 @@ def ingesting(client: TestClient, upgrading: Engine) -> Iterator[Stream]:
         thread.join()
 
 
-def contents(engine: Engine) -> dict[str, dict[Any, dict[str, Any]]]:
+def contents(engine: Engine) -> dict[str, Rows]:
     """Return the rows of each table by primary key."""
     metadata = MetaData()
     metadata.reflect(engine)
     with engine.connect() as connection:
-        return {
+        found = {
             table.name: {
                 tuple(row[column.name] for column in table.primary_key): dict(row)
                 for row in connection.execute(select(table)).mappings()
@@ -146,6 +149,22 @@ def contents(engine: Engine) -> dict[str, dict[Any, dict[str, Any]]]:
             for table in metadata.sorted_tables
             if table.name != "alembic_version"
         }
+    found["summary"] = by_names(found["summary"], found.get("summary_series", {}))
+    return found
+
+
+def by_names(rows: Rows, series: Rows) -> Rows:
+    """Return summaries with what their series names, and by that, as they were before 0150."""
+    found: Rows = {}
+    for row in rows.values():
+        of = series[(row["series_id"],)] if "series_id" in row else row
+        start = row["start"]
+        if isinstance(start, int):
+            start = datetime.fromtimestamp(start // 1_000_000, UTC)
+        named = {name: of[name] for name in ("model_id", "stream", "version")}
+        full = {**row, **named, "start": start.replace(tzinfo=UTC)}
+        found[*named.values(), full["start"]] = full
+    return found
 
 
 def lost(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

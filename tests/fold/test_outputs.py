@@ -289,4 +289,4 @@ def test_a_day_of_seven_targets_and_24_steps_is_small(sessions: sessionmaker[Ses
         payloads = [row.payload for row in rows_of(session, OUTPUT)]
     assert len(payloads) == 24
     per_target = sum(map(len, payloads)) / len(targets)
-    assert 7_000 < per_target < 7_300  # bytes a day, as in docs/operate.md
+    assert 6_400 < per_target < 6_700  # bytes a day, as in docs/operate.md

@@ -1,4 +1,6 @@
 import math
+import struct
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +14,7 @@ from monitors.summaries.summary import (
     MAX,
     MIN,
     N_MISSING,
+    N_MOMENTS,
     N_REPEAT,
     SUM,
     Edges,
@@ -143,16 +146,49 @@ def test_nothing_is_added_to_other_bins(edges: Edges) -> None:
         added([(to_bytes(summary), without)])
 
 
+@pytest.mark.parametrize("n_bins", [0, 1, 3, 34])
+@pytest.mark.parametrize("most", [15, 16, 255, 256, 65_536])
+@pytest.mark.parametrize("n_chunks", [0, 1, 3])
+def test_every_number_is_read_back_bit_by_bit(n_chunks: int, most: int, n_bins: int) -> None:
+    rng = np.random.default_rng(8)
+    moments = rng.integers(0, 2**64, (n_chunks, 5, N_MOMENTS), np.uint64).view(np.float64)
+    counts = rng.integers(0, most, (n_chunks, 5, n_bins), np.uint32, endpoint=True)
+    counts[:1, :1, :1] = most
+    given = Summary(chunks=np.arange(n_chunks) * 900 - 1, moments=moments, counts=counts)
+    later = replace(given, chunks=given.chunks + 10**9)
+    both = from_many([to_bytes(given), to_bytes(later)])
+    assert both.moments.tobytes() == 2 * moments.tobytes()
+    np.testing.assert_array_equal(both.counts, np.concatenate([counts, counts]))
+    np.testing.assert_array_equal(both.chunks, np.concatenate([given.chunks, later.chunks]))
+
+
+def as_records(summary: Summary) -> bytes:
+    """Return what version 2 stored: 1 byte a count."""
+    n_chunks, n_features, n_bins = summary.counts.shape
+    found = struct.pack("<BBHHxxI", 2, 1, n_features, n_bins, n_chunks)
+    for chunk, moments, counts in zip(
+        summary.chunks, summary.moments, summary.counts, strict=True
+    ):
+        found += struct.pack("<q", chunk) + moments.tobytes() + bytes(counts.ravel().tolist())
+    return found
+
+
+def test_a_summary_of_the_version_before_is_still_read(edges: Edges) -> None:
+    early, late = summarise(rows(9), edges), summarise(rows(10), edges)
+    same(from_many([as_records(early), to_bytes(late)]), merge(early, late))
+
+
 @pytest.mark.parametrize(
     ("blob", "message"),
     [
         pytest.param(b"", "version None", id="empty"),
-        pytest.param(b"\x03" * 40, "version 3", id="a later version"),
+        pytest.param(b"\x04" * 40, "version 4", id="a later version"),
         pytest.param(b"\x02\x01", "cut short", id="half a header"),
         pytest.param(b"\x02\x01\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "cut", id="no body"),
         pytest.param(
-            b"\x02\x09\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "9 bytes", id="width"
+            b"\x02\x09\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "72 bits", id="width"
         ),
+        pytest.param(b"\x03\x05\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "5 bits", id="bits"),
     ],
 )
 def test_foreign_bytes_are_refused(blob: bytes, message: str) -> None:

@@ -1,6 +1,7 @@
 """The contract of every registered SLI: cells, events, and counts that add up."""
 
 import json
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -246,8 +247,8 @@ def test_cells_that_an_sli_has_no_more_ask_for_a_rebuild() -> None:
     ("blob", "message"),
     [
         pytest.param(b"", "cut short", id="nothing"),
-        pytest.param(b"\x01" * 40, "format 1, not 2", id="another format"),
-        pytest.param(b"\x02\x01\x01\0" + b"\1" * 12, "cut short", id="fewer keys than stated"),
+        pytest.param(b"\x01" * 40, "format 1, not 3", id="another format"),
+        pytest.param(b"\x03\x01\x01\0" + b"\1" * 12, "cut short", id="fewer keys than stated"),
         pytest.param(b"\x02\x07\x01\0" + b"\1" * 12, "cut short", id="numbers of seven bytes"),
     ],
 )
@@ -263,6 +264,22 @@ def test_rows_in_any_order_are_counted_together() -> None:
     again = cells.from_many([*blobs[::-1], blobs[2]])
     assert np.array_equal(again.keys, whole.keys)
     assert again.counts.tolist() == [1] * 6 + [2] * 3 + [1] * 6
+
+
+def in_format_2(found: CellCounts) -> bytes:
+    """Return what format 2 stored: steps of 4 bytes between keys, and counts of 1."""
+    steps = np.diff(found.keys, prepend=found.keys[:1]).astype("<u4")
+    head = struct.pack("<BBBxqI", 2, 4, 1, found.keys[0], found.keys.size)
+    return head + steps.tobytes() + found.counts.astype("<u1").tobytes()
+
+
+def test_counts_of_the_format_before_are_still_read() -> None:
+    at = np.repeat(np.arange(4) * 3_600_000_000, 2) + np.tile([0, 3_500_000_000], 4)
+    whole = cells.summarise(at, np.arange(at.size) * 31 % 256, np.arange(at.size) % 3)
+    first, *rest = (part for _, part in cells.stream("x").split(whole))
+    again = cells.from_many([cells.to_bytes(first), *map(in_format_2, rest)])
+    assert np.array_equal(again.keys, whole.keys)
+    assert again.counts.tolist() == whole.counts.tolist()
 
 
 def test_keys_far_apart_are_kept_exactly() -> None:

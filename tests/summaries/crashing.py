@@ -14,7 +14,7 @@ from tests.archive.crashing import die
 
 def work(url: str, model_id: UUID, n_writes: int) -> None:
     """Die when the rows before are deleted, and those in their place are not yet written."""
-    calls, name = iter(range(n_writes)), "_write"
+    calls, name = iter(range(n_writes)), "upsert"
     write = getattr(summaries, name)
 
     def deadly(*given: Any) -> None:
