@@ -6,7 +6,7 @@ from alembic import op
 from db.base import BigId
 
 revision = "0150"
-down_revision = "0170"
+down_revision = "0160"
 branch_labels = None
 depends_on = None
 
