@@ -201,7 +201,8 @@ def test_an_outage_of_one_version_names_it(service: Made) -> None:
     assert found.outcome is Outcome.BREACH
     assert found.detail["burned_by"] == ["v2"]
     with read_only(own.sessions) as session:
-        assert {alert.version for alert in session.scalars(select(Alert))} == {"v2"}
+        page = select(Alert.version).where(Alert.severity == "page")
+        assert session.scalars(page).all() == ["v2"]
         assert Phase.FIRING in session.scalars(select(Alert.phase)).all()
 
 
