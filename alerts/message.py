@@ -8,7 +8,7 @@ from typing import Any
 
 from monitors.finding import Severity
 
-_PATHS = ("url", "finding_url")  # entries that hold the path of a page
+_PATHS = ("url", "finding_url", "runbook_url")  # entries that may hold the path of a page
 LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
 LONGEST_OF_MANY = 300  # of each alert of a group
 MOST_ALERTS = 10  # of a notification
@@ -104,9 +104,14 @@ def absolute(body: bytes, public_url: str) -> bytes:
     b'{"data":{"finding_url":"https://watch.example/findings/1","url":"https://watch.example/"}}'
     """
     content = json.loads(body)
-    fields = content["data"]
-    for one in (fields, *fields.get("alerts", ())):
-        one |= {name: public_url.rstrip("/") + one[name] for name in _PATHS if one.get(name)}
+    fields, address = content["data"], public_url.rstrip("/")
+    for alert in (fields, *fields.get("alerts", ())):
+        for one in (alert, alert.get("annotations", {})):
+            one |= {
+                name: address + one[name]
+                for name in _PATHS
+                if (one.get(name) or "").startswith("/")
+            }
     return _encode(content)
 
 

@@ -96,3 +96,20 @@ def parse(name: str, params: Mapping[str, object]) -> Any:
     14
     """
     return plugins.parse(name, find(name).params, params)
+
+
+def runbook(kind: str, params: Mapping[str, Any], found: Detail | None) -> str:
+    """Return the name of the built-in runbook of a monitor's alerts; "" where there is none.
+
+    Parameters
+    ----------
+    kind, params
+        Of the monitor, as they are stored.
+    found
+        Detail of its newest breach, if any.
+    """
+    of_kind = stored(kind)
+    try:
+        return of_kind.runbook(parse(kind, params), found or of_kind.detail())
+    except Unprocessable:  # the kind is unavailable
+        return ""

@@ -32,11 +32,13 @@ def show_runbook(alert_id: UUID, visit: VisitDep) -> Response:
     return _page(visit, f"Runbook: {found.name}", found.markdown)
 
 
-@router.get("/flips/{flip_id}/post-mortem")
-def show_post_mortem(flip_id: UUID, visit: VisitDep) -> Response:
-    """Show the draft of a post-mortem of an alert that fired."""
+@router.get("/incidents/{incident_id}/post-mortem")
+def show_post_mortem(incident_id: UUID, visit: VisitDep) -> Response:
+    """Show the draft of a post-mortem of an incident."""
     with visit.reading() as session:
-        text = post_mortem.write(session, visit.site.reports, flip_id, visit.only, visit.now)
+        text = post_mortem.write(
+            session, visit.site.reports, incident_id, visit.only, visit.now
+        )
     return _page(visit, "Post-mortem", text)
 
 

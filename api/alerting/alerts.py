@@ -126,12 +126,12 @@ def read_runbook(
     )
 
 
-@router.get("/flips/{flip_id}/post-mortem", response_class=Markdown)
+@router.get("/incidents/{incident_id}/post-mortem", response_class=Markdown)
 def read_post_mortem(
-    flip_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
+    incident_id: UUID, reach: ReachDep, parts: PlatformDep, session: ReadDep, now: NowDep
 ) -> Markdown:
-    """Return the draft of a post-mortem of an alert that fired, as Markdown."""
-    return Markdown(post_mortem.write(session, parts.settings.reports, flip_id, reach, now))
+    """Return the draft of a post-mortem of an incident, as Markdown."""
+    return Markdown(post_mortem.write(session, parts.settings.reports, incident_id, reach, now))
 
 
 @router.get("/platform-alerts")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cli.demo.receiver import Message
+from cli.demo.stage import MODEL
 from cli.demo.timeline import Entry, Timeline
 from examples.forecaster.stream import Stream
 from examples.forecaster.world import N_HISTORY, Kind, Scenario, time_of
@@ -62,7 +63,7 @@ def summarise(
     promoted = _last(timeline, "canary_passed")
     before = _mean(errors[days < change])
     after = errors[days > promoted.at] if promoted else np.array([])
-    pages = [m.content for m in messages if _is_page(m)]
+    pages = [m.content for m in messages if _is_page(m) and m.content["model"] == MODEL]
     events = [e.name for e in timeline.entries if e.sort == "rollout"]
     n_retrains = max(0, events.count("requested") - 1)  # the first version is no retraining
     return Result(

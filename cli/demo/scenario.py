@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from cli.demo.outage import Outage
 from cli.demo.platform import Platform
 from cli.demo.result import render, summarise
 from cli.demo.stage import MODEL, Stage
@@ -67,12 +68,6 @@ class Play:
                 "runbook_url": f"{self.stage.url}/models/{MODEL}",
             },
         )
-        channel = {
-            "url": self.stage.receiver.url,
-            "secret": self.stage.secret,
-            "severities": ["page", "ticket"],
-        }
-        self.platform.ask("PUT", "/v1/channels/on-call", json=channel)
         n_rows = self.stream.send_history()
         write_line(f"history sent: {n_rows} rows of {len(self.world.entities)} transformers")
         self.platform.wait(
@@ -172,35 +167,60 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
     try:
         platform = stage.start()
         write_line(f"Address: {stage.url}/\nKey:     {stage.key}")
-        world = _world(given, scenario)
-        play = Play(
-            stage=stage,
-            world=world,
-            scenario=scenario,
-            n_days=0,
-            platform=platform,
-            stream=Stream(
-                world,
-                service=httpx.Client(base_url=stage.service_url, timeout=30.0, trust_env=False),
-                api=platform.http,
-                model=MODEL,
-            ),
-            timeline=Timeline(platform=platform, model=MODEL, write_line=write_line),
-        )
-        play.n_days = min(given.days or DAYS.get(scenario.kind, 10_000), play.stream.n_days)
-        play.prepare()
-        n_days = play.run()
-        result = summarise(
-            play.stream, play.timeline, scenario, n_days, stage.receiver.messages
-        )
-        write_line(render(result, scenario, time.monotonic() - began))
-        if given.json:
-            Path(given.json).write_text(json.dumps(result.to_json(), indent=2))
+        outage = None
+        if not given.no_outage:
+            outage = Outage(platform=platform, receiver=stage.receiver, write_line=write_line)
+            outage.start()
+        is_as_expected = given.only_outage or _story(given, scenario, stage, platform, began)
+        if outage is not None:
+            is_as_expected &= _shown(outage, stage, given.only_outage and given.json)
         if not given.stop:
             _stay(stage)
-        return 0 if result.is_as_expected else 1
+        return 0 if is_as_expected else 1
     finally:
         stage.stop()
+
+
+def _story(
+    given: argparse.Namespace,
+    scenario: Scenario,
+    stage: Stage,
+    platform: Platform,
+    began: float,
+) -> bool:
+    """Play the life of the forecaster; return whether it ended as it must."""
+    world = _world(given, scenario)
+    play = Play(
+        stage=stage,
+        world=world,
+        scenario=scenario,
+        n_days=0,
+        platform=platform,
+        stream=Stream(
+            world,
+            service=httpx.Client(base_url=stage.service_url, timeout=30.0, trust_env=False),
+            api=platform.http,
+            model=MODEL,
+        ),
+        timeline=Timeline(platform=platform, model=MODEL, write_line=write_line),
+    )
+    play.n_days = min(given.days or DAYS.get(scenario.kind, 10_000), play.stream.n_days)
+    play.prepare()
+    n_days = play.run()
+    result = summarise(play.stream, play.timeline, scenario, n_days, stage.receiver.messages)
+    write_line(render(result, scenario, time.monotonic() - began))
+    if given.json:
+        Path(given.json).write_text(json.dumps(result.to_json(), indent=2))
+    return result.is_as_expected
+
+
+def _shown(outage: Outage, stage: Stage, file: str | None) -> bool:
+    """Show what the outage has shown, once it is over; return whether it ended as it must."""
+    outcome = outage.wait()
+    write_line(outcome.described(stage.url))
+    if file:
+        Path(file).write_text(json.dumps(outcome.to_json(), indent=2))
+    return outcome.is_as_expected
 
 
 def _stay(stage: Stage) -> None:

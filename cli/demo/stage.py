@@ -85,6 +85,9 @@ class Stage:
         platform = Platform.at(self.url, self.key)
         self.supervisor.wait_until_healthy("api", f"{self.url}/health")
         platform.ask("GET", "/ready")
+        severities = ["page", "ticket"]
+        channel = {"url": self.receiver.url, "secret": self.secret, "severities": severities}
+        platform.ask("PUT", "/v1/channels/on-call", json=channel)
         (self.folder / "stage.json").write_text(json.dumps(self._summary()))
         return platform
 

@@ -23,4 +23,5 @@ SLI = SliKind(
     classify=classify_durations,
     unit=SliUnit.EVENTS,
     no_data=NoData.GOOD,
+    runbook="cold_start",
 )

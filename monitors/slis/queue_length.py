@@ -52,4 +52,5 @@ SLI = SliKind(
     cells=Cells(columns=("queue_length",), n=N_CELLS, cell=cell, kinds=SERVED_AND_EVENTS),
     classify=classify,
     unit=SliUnit.TIME_SLICES,
+    runbook="latency",
 )

@@ -11,4 +11,5 @@ SLI = SliKind(
     classify=classify_interruptions,
     unit=SliUnit.TIME_SLICES,
     objective=0.999,
+    runbook="out_of_memory",
 )

@@ -66,4 +66,5 @@ SLI = SliKind(
     ),
     classify=classify,
     unit=SliUnit.EVENTS,
+    runbook="latency",
 )

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from alerts.message import moment
 from db.tables import Alert, Finding, FlipRow, Incident, Model, Monitor
+from monitors import registry
 from monitors.finding import Outcome
 
 
@@ -25,9 +26,10 @@ def _content(session: Session, incident: Incident) -> dict[str, Any]:
     flip = None if flip_id is None else session.get(FlipRow, flip_id)
     finding = _finding(session, monitor, flip, is_firing=is_firing)
     cause = alert.cause if is_firing else (flip.cause if flip is not None else "")
+    runbook = model.runbook_url or _runbook(alert, monitor, finding)
     annotations = {
         "summary": cause,
-        "runbook_url": model.runbook_url,
+        "runbook_url": runbook,
         "version": incident.version or "",
         "acknowledged_by": incident.acknowledged_by or "",
     }
@@ -49,10 +51,17 @@ def _content(session: Session, incident: Incident) -> dict[str, Any]:
         "value": finding and finding.value,
         "threshold": finding and finding.threshold,
         "since": None if flip is None else moment(flip.at),
-        "runbook_url": model.runbook_url or None,
+        "runbook_url": runbook or None,
         "finding_url": finding and f"/findings/{finding.id}",
         "url": f"/models/{model.name}",
     }
+
+
+def _runbook(alert: Alert, monitor: Monitor, finding: Finding | None) -> str:
+    """Return the path of the built-in runbook; "" where there is none."""
+    detail = None if finding is None else registry.detail(monitor.kind, finding.detail)
+    named = registry.runbook(monitor.kind, monitor.params, detail)
+    return f"/alerts/{alert.id}/runbook" if named else ""
 
 
 def _finding(

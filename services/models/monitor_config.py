@@ -22,7 +22,6 @@ from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines import feature_weights
-from monitors.detail import Detail
 from monitors.kind import Interval, Severity, Source
 from monitors.sources import reads, source_windows
 
@@ -307,23 +306,6 @@ def about(monitor: Monitor) -> str:
         return kind.about(params_of(monitor))
     except Unprocessable as error:
         return str(error)
-
-
-def runbook_of(monitor: Monitor, detail: Detail | None = None) -> str | None:
-    """Return the name of the built-in runbook of a monitor's alerts; None where there is none.
-
-    Parameters
-    ----------
-    monitor
-        Whose alerts.
-    detail
-        Of its newest breach, if any.
-    """
-    kind = registry.stored(monitor.kind)
-    try:
-        return kind.runbook(params_of(monitor), detail or kind.detail()) or None
-    except Unprocessable:  # the kind is unavailable
-        return None
 
 
 def finds_broken_input(kind: str) -> bool:

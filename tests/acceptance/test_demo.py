@@ -41,7 +41,7 @@ class Demo:
         self.result_file = folder / "result.json"
         self.acknowledged_file = folder / "acknowledged.txt"
         self.log = folder / "demo.log"
-        command = [sys.executable, "-m", "cli.main", "demo", "--stop"]
+        command = [sys.executable, "-m", "cli.main", "demo", "--stop", "--no-outage"]
         command += ["--port", str(next(PORTS)), "--folder", str(self.folder)]
         command += ["--json", str(self.result_file), *arguments]
         environment = {**os.environ, "FORECASTER_ACKNOWLEDGED": str(self.acknowledged_file)}

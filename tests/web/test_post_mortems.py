@@ -8,10 +8,9 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from alerts.state import Flip
 from core.clock import utcnow
 from db.session import read_only, unit_of_work
-from db.tables import FlipRow, Model
+from db.tables import Incident, Model
 from services.access import api_keys
 from tests.conftest import Once
 from tests.services.drifted_model import NOW, DriftedModel, evaluated_drifted_model
@@ -35,24 +34,23 @@ def drifted_model(once: Once, app: FastAPI) -> DriftedModel:
     return made
 
 
-def fired(sessions: sessionmaker[Session]) -> UUID:
+def incident(sessions: sessionmaker[Session]) -> UUID:
     with read_only(sessions) as session:
-        query = select(FlipRow.id).where(FlipRow.flip == Flip.FIRED).order_by(FlipRow.at)
-        return session.scalars(query).all()[0]
+        return session.scalars(select(Incident.id).order_by(Incident.onset)).all()[0]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_draft_has_all_six_parts_with_what_is_stored(
     sessions: sessionmaker[Session], signed_in: Browsers, drifted_model: DriftedModel
 ) -> None:
-    flip_id = fired(sessions)
+    incident_id = incident(sessions)
     with unit_of_work(sessions) as session:
-        flip = session.get_one(FlipRow, flip_id)
+        found = session.get_one(Incident, incident_id)
         model = session.get_one(Model, drifted_model.model_id).name
         api_keys.audit(
-            session, "ada", "monitor.update", f"{model}/input_drift", {}, flip.recorded_at
+            session, "ada", "monitor.update", f"{model}/input_drift", {}, found.detected_at
         )
-    page = signed_in("read").get(f"/flips/{flip_id}/post-mortem")
+    page = signed_in("read").get(f"/incidents/{incident_id}/post-mortem")
     assert page.status_code == 200
     assert outline(page.text).inline == []
     headings = re.findall(r"<h2>(.+?)</h2>", page.text)
@@ -63,9 +61,9 @@ def test_the_draft_has_all_six_parts_with_what_is_stored(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_flip_that_is_unknown_has_no_draft(
+def test_an_incident_that_is_unknown_has_no_draft(
     signed_in: Browsers, drifted_model: DriftedModel
 ) -> None:
     assert drifted_model is not None
-    unknown = "/flips/00000000-0000-0000-0000-000000000000/post-mortem"
+    unknown = "/incidents/00000000-0000-0000-0000-000000000000/post-mortem"
     assert signed_in("read").get(unknown).status_code == 404

@@ -130,7 +130,7 @@ def status_of(
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
         detail=status_detail(detail),
         runbook=f"/alerts/{alert.id}/runbook"
-        if alert is not None and monitor_config.runbook_of(monitor, detail)
+        if alert is not None and registry.runbook(monitor.kind, monitor.params, detail)
         else None,
     )
 

@@ -12,7 +12,6 @@ from core.errors import NotFound
 from db.tables import Alert, Finding, Model, Monitor
 from monitors import registry
 from monitors.finding import Outcome
-from services.models import monitor_config
 from services.read_models.explanations.finding import explain
 from services.read_models.markdown import templates
 from services.read_models.overview import model as model_page
@@ -66,8 +65,8 @@ def write(
     monitor = session.get_one(Monitor, alert.monitor_id)
     newest = _newest_breach(session, monitor)
     detail = None if newest is None else registry.detail(monitor.kind, newest.detail)
-    name = monitor_config.runbook_of(monitor, detail)
-    if name is None:
+    name = registry.runbook(monitor.kind, monitor.params, detail)
+    if not name:
         raise NotFound(f"monitors of kind {monitor.kind} have no runbook")
     model = session.get_one(Model, alert.model_id)
     text = rendered(session, root, alert, name, only, now)
