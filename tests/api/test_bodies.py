@@ -19,8 +19,8 @@ def admin(as_key: Clients, model: str) -> TestClient:
     [
         pytest.param(
             "/v1/models/grid",
-            {"contract": CONTRACT, "owner": "me"},
-            "unknown owner; known: description, runbook_url, group, tags, contract, policy",
+            {"contract": CONTRACT, "colour": "red"},
+            "unknown colour; known: description, runbook_url, group, tags, owner",
             id="a field of a model",
         ),
         pytest.param(

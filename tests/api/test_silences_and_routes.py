@@ -109,7 +109,7 @@ def test_an_alert_is_acknowledged_silenced_and_gets_a_verdict(
     alerting.breach()
     [alert] = client.get("/v1/alerts").json()["items"]
     path = f"/v1/alerts/{alert['id']}"
-    assert alert["incident"]["labels"]["sli"] == "availability"
+    assert alert["incident"]["labels"]["alertname"] == "silence"
     taken = client.post(f"{path}/acknowledge", json={"note": "mine"}).json()
     assert (taken["acknowledged_by"], taken["acknowledgement"]) == ("ann", "mine")
     silence = client.post(f"{path}/silence", json={}).json()

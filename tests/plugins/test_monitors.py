@@ -24,6 +24,7 @@ from monitors.kind import EvaluationContext
 from monitors.show import Bars
 from monitors.slo.silence import SilenceDetail
 from monitors.slo.source_states import SourceDetail
+from services.alerting import dispatch
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_monitor import concluded
@@ -58,6 +59,7 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
     found = findings(sessions, "mean_3sd")
     assert [one.outcome for one in found] == [Outcome.OK] * 2 + [Outcome.BREACH] * 3
     assert found[-1].cause.startswith("load: mean ")
+    dispatch.flush_all(sessions, NOW)
     with read_only(sessions) as session:
         assert found[2].cause in session.scalars(select(FlipRow.cause)).all()
         assert any(b"mean_3sd" in body for body in session.scalars(select(Delivery.body)))

@@ -21,6 +21,7 @@ from monitors.finding import Outcome
 from monitors.slo import sli
 from monitors.slo.sli import SLIS
 from services.aggregation.fold import fold_all
+from services.alerting import dispatch
 from services.evaluation.by_clock.live import LiveMonitors
 from services.models.monitor_config import MonitorPlan, put
 from services.read_models.explanations.finding import explain
@@ -103,6 +104,7 @@ def test_it_is_evaluated_alerts_notifies_and_is_shown(
     # A row each five minutes is a slice of ten seconds each: thirteen of them are bad.
     assert finding.detail["versions"] == {"v1": {"good": 276, "bad": 13, "unknown": 0}}
     question = "SLI short_queue: Is the queue short enough?"
+    dispatch.flush_all(sessions, LATER + HOUR)
     with read_only(sessions) as session:
         assert finding.cause in session.scalars(select(FlipRow.cause)).all()
         assert any(

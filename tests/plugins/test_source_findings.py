@@ -15,6 +15,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Delivery, SourceRow
 from monitors.finding import Outcome
 from services.access.api_keys import create_key
+from services.alerting import dispatch
 from tests.api.conftest import app, as_key, model, operator, stranger
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import uninstalled
@@ -51,6 +52,7 @@ def test_a_source_that_stops_fires_an_alert_until_rows_come(
     assert found.cause == "bills: no row for 30 days; at most 2 h expected"
     assert found.detail["sources"] == [{"source": "bills", "fault": "stopped"}]
     assert world.phase() is Phase.FIRING
+    dispatch.flush_all(sessions, world.wall + HOUR)
     with read_only(sessions) as session:
         assert any(b'"bills: no row' in body for body in session.scalars(select(Delivery.body)))
     append(world.path, [label(2)])
