@@ -8,6 +8,12 @@ from typing import TypeAlias
 
 Labels: TypeAlias = Mapping[str, str]
 
+_MATCHER = re.compile(
+    r'\s*([a-zA-Z_:][a-zA-Z0-9_:]*|"(?:[^"\\]|\\.)+")\s*(=~|!~|!=|=)\s*(.*?)\s*', re.DOTALL
+)
+_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^"\\]|\\.)*)', re.DOTALL)  # quoted, or not
+_ESCAPE = re.compile(r'\\([n"\\])')
+
 _OFFSET, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
@@ -79,6 +85,38 @@ class Matcher:
         if self.is_regex:
             return (_compiled(self.value).fullmatch(value) is not None) is self.is_equal
         return (value == self.value) is self.is_equal
+
+
+def parse_matcher(text: str) -> Matcher:
+    """Return the condition that a text states, as Alertmanager writes it.
+
+    Raises
+    ------
+    ValueError
+        If it states none.
+
+    Examples
+    --------
+    >>> parse_matcher('model=~"grid|load"')
+    Matcher(name='model', value='grid|load', is_regex=True, is_equal=True)
+    >>> parse_matcher("team != ml")
+    Matcher(name='team', value='ml', is_regex=False, is_equal=False)
+    """
+    found = _MATCHER.fullmatch(text)
+    value = None if found is None else _TEXT.fullmatch(found[3])
+    if found is None or value is None:
+        raise ValueError(f'{text!r} is no matcher, such as model="grid" or team=~"a|b"')
+    name, operator = found[1], found[2]
+    return Matcher(
+        name=_unescaped(name.strip('"')),
+        value=_unescaped(value[1] or value[2] or ""),
+        is_regex=operator.endswith("~"),
+        is_equal=operator.startswith("="),
+    )
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda one: "\n" if one[1] == "n" else one[1], text)
 
 
 def all_match(matchers: Iterable[Matcher], labels: Labels) -> bool:

@@ -104,15 +104,26 @@ def absolute(body: bytes, public_url: str) -> bytes:
     b'{"data":{"finding_url":"https://watch.example/findings/1","url":"https://watch.example/"}}'
     """
     content = json.loads(body)
-    fields, address = content["data"], public_url.rstrip("/")
+    fields = content["data"]
     for alert in (fields, *fields.get("alerts", ())):
         for one in (alert, alert.get("annotations", {})):
-            one |= {
-                name: address + one[name]
-                for name in _PATHS
-                if (one.get(name) or "").startswith("/")
-            }
+            one |= addresses(one, public_url)
     return _encode(content)
+
+
+def addresses(fields: Mapping[str, Any], public_url: str) -> dict[str, str]:
+    """Return those fields that hold the path of a page, each with the address of the page.
+
+    Examples
+    --------
+    >>> addresses({"url": "/models/grid", "model": "grid"}, "https://watch.example/")
+    {'url': 'https://watch.example/models/grid'}
+    """
+    return {
+        name: public_url.rstrip("/") + fields[name]
+        for name in _PATHS
+        if (fields.get(name) or "").startswith("/")
+    }
 
 
 def moment(at: datetime) -> str:

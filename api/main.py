@@ -9,6 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings, routes, silences
+from api.alertmanager import v2_alerts, v2_silences, v2_status
 from api.configuration import routes as configuration
 from api.ingestion import erasures, events, ingest, kserve, lookup, sources, streams
 from api.models import (
@@ -33,6 +34,7 @@ from api.server.description import Application
 from api.server.parameters import refuse_unknown
 from api.server.security import SecurityHeaders
 from core import __version__
+from core.clock import utcnow
 from core.settings import Settings
 from notify.sender import Sender
 from services.access.api_keys import Authenticator
@@ -71,6 +73,9 @@ ROUTERS = (
     streams,
     trainers,
     trainings,
+    v2_alerts,
+    v2_silences,
+    v2_status,
     versions,
 )
 
@@ -78,6 +83,7 @@ ROUTERS = (
 def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     """Build the application from its parts; nothing is read at import."""
     parts = Platform(
+        started_at=utcnow(),
         settings=settings,
         sessions=sessions,
         authenticator=Authenticator(sessions),

@@ -28,6 +28,7 @@ from services.models.registry import Entry, ModelCache
 class Platform:
     """The parts that every request shares."""
 
+    started_at: datetime
     settings: Settings
     sessions: sessionmaker[Session]
     authenticator: Authenticator

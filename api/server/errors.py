@@ -28,12 +28,13 @@ from core.errors import (
     Unprocessable,
 )
 from db.session import is_outage
+from services.access.api_keys import ALERTMANAGER_PATHS
 
 log = logging.getLogger("seqwatch.api")
 
 
 class Problem(JSONResponse):
-    """Problem details (RFC 9457)."""
+    """Problem details (RFC 9457); in Alertmanager's API a string, and 400 in place of 422."""
 
     media_type = PROBLEM
 
@@ -47,7 +48,13 @@ class Problem(JSONResponse):
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
-        body = problem(name, status, detail, instance=quote(request.scope["path"]), **members)
+        path = request.scope["path"]
+        body: object = detail
+        if path.startswith(ALERTMANAGER_PATHS):
+            self.media_type = "application/json"
+            status = HTTPStatus.BAD_REQUEST if status == Unprocessable.status else status
+        else:
+            body = problem(name, status, detail, instance=quote(path), **members)
         super().__init__(body, status_code=status, headers=headers)
 
 

@@ -19,7 +19,9 @@ from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Rollout, Scope
 from services.access.ttl_cache import Cached
 
-API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # need a key; pages need a cookie
+ALERTMANAGER_PATHS = "/api/v2/"  # its clients read an error as a JSON string
+# They need a key; pages need a cookie.
+API_PATHS = ("/v1/", ALERTMANAGER_PATHS, "/metrics", "/openapi.json")
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
 NO_KEY = "send a key: Authorization: Bearer sw_…"
