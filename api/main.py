@@ -73,11 +73,10 @@ ROUTERS = (
     streams,
     trainers,
     trainings,
-    v2_alerts,
-    v2_silences,
-    v2_status,
     versions,
 )
+# Clients send them parameters of other servers too, as Grafana does.
+ALERTMANAGER = (v2_alerts, v2_silences, v2_status)
 
 
 def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
@@ -133,7 +132,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     pairing = Pairing(sessions, settings.max_rows)
     app.express(ingest.routes(access, committer, settings))
     app.router.routes.extend(kserve.routes(access, pairing, committer, settings))
-    for module in OPERATIONS:
+    for module in (*OPERATIONS, *ALERTMANAGER):
         app.include_router(module.router)
     for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown)])

@@ -107,9 +107,8 @@ def get_alerts(
     parts: PlatformDep,
     session: ReadDep,
     now: NowDep,
-    unprocessed: bool = True,
 ) -> list[dict[str, Any]]:
-    """List the alerts that fire; none of ours is ever `unprocessed`."""
+    """List the alerts that fire; `unprocessed`, which none of ours is, is not read."""
     api_keys.require(who, Scope.READ, who.model_id)
     firing = firing_alerts.every(session, who.model_id, now)
     url = parts.settings.public_url
@@ -127,9 +126,8 @@ def get_groups(
     parts: PlatformDep,
     session: ReadDep,
     now: NowDep,
-    muted: bool = True,
 ) -> list[dict[str, Any]]:
-    """List the groups of the alerts that fire; no time interval mutes a route of ours."""
+    """List the groups of the alerts that fire."""
     api_keys.require(who, Scope.READ, who.model_id)
     found = []
     for group in firing_alerts.groups(session, who.model_id, now):

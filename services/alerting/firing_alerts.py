@@ -71,21 +71,15 @@ def every(session: Session, model_id: UUID | None, now: datetime) -> list[Firing
 def groups(session: Session, model_id: UUID | None, now: datetime) -> list[FiringGroup]:
     """Return the groups of the alerts of one model or of all that fire."""
     members = _members(session)
-    alerts = _load(session, members, model_id, now)
-    found = defaultdict[tuple[str, str], list[UUID]](list)
+    found = defaultdict[tuple[str, str], list[FiringAlert]](list)
     labels = {}
-    for incident_id, of in members.items():
-        if incident_id in alerts:
-            for receiver, group in of:
-                found[receiver, group.key].append(incident_id)
-                labels[group.key] = {name: text for name, text in group.labels.items() if text}
+    for incident_id, alert in _load(session, members, model_id, now).items():
+        for receiver, group in members.get(incident_id, ()):
+            found[receiver, group.key].append(alert)
+            labels[group.key] = {name: text for name, text in group.labels.items() if text}
     return [
-        FiringGroup(
-            labels=labels[key],
-            receiver=receiver,
-            alerts=tuple(alerts[one] for one in alerts if one in {*ids}),
-        )
-        for (receiver, key), ids in sorted(found.items())
+        FiringGroup(labels=labels[key], receiver=receiver, alerts=tuple(alerts))
+        for (receiver, key), alerts in sorted(found.items(), key=lambda one: one[0])
     ]
 
 

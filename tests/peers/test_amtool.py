@@ -83,7 +83,7 @@ def test_a_silence_of_amtool_mutes_until_it_expires(amtool: Amtool, alerting: Al
     assert alerting.sent() == ["firing"]
 
 
-def test_amtool_shows_the_status_and_is_told_that_alerts_of_others_are_refused(
+def test_amtool_shows_the_status_and_why_alerts_of_others_are_refused(
     amtool: Amtool,
 ) -> None:
     assert "receiver: root" in amtool("config", "show")
