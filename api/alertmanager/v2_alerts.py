@@ -4,7 +4,6 @@ Its clients know these routes from Alertmanager's own description, so that ours,
 are problem details, leaves them out.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from services.alerting.firing_alerts import FiringAlert
 
 router = APIRouter(prefix="/api/v2", route_class=JsonRoute, include_in_schema=False)
 
+RECEIVER = "receiver"
 # An alert of ours ends by an evaluation: `endsAt`, which clients need, is always ahead by what
 # Alertmanager puts there (`resolve_timeout`).
 ENDS_IN = 5 * MINUTE
@@ -52,7 +52,7 @@ class Chosen:
     """Which alerts a query is for: `active` ones are neither silenced nor inhibited."""
 
     matchers: tuple[Matcher, ...]
-    receiver: re.Pattern[str] | None
+    receiver: Matcher | None
     active: bool
     silenced: bool
     inhibited: bool
@@ -63,7 +63,7 @@ class Chosen:
 
     def takes(self, receiver: str) -> bool:
         """Return whether the query is for a receiver."""
-        return self.receiver is None or self.receiver.fullmatch(receiver) is not None
+        return self.receiver is None or self.receiver.matches({RECEIVER: receiver})
 
     def _holds(self, alert: FiringAlert) -> bool:
         return (
@@ -83,11 +83,11 @@ def chosen(
 ) -> Chosen:
     """Return which alerts the query is for, or raise Unprocessable."""
     try:
-        pattern = None if receiver is None else re.compile(receiver)
-    except re.error as error:
-        raise Unprocessable(
-            f"receiver: {receiver!r} is no regular expression: {error}"
-        ) from None
+        pattern = (
+            None if receiver is None else Matcher(name=RECEIVER, value=receiver, is_regex=True)
+        )
+    except ValueError as error:
+        raise Unprocessable(f"{RECEIVER}: {error}") from None
     return Chosen(
         matchers=matchers,
         receiver=pattern,

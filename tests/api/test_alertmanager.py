@@ -218,6 +218,18 @@ def test_an_error_is_a_text_in_json(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_expression_of_a_key_to_read_takes_linear_time(
+    client: TestClient, alerting: Alerting
+) -> None:
+    """Python's own `re` takes 2^n steps for this one."""
+    with unit_of_work(alerting.sessions) as session:
+        session.query(Model).filter_by(name="grid").one().owner = "x" * 100
+    alerting.breach()
+    for query in ({"filter": 'owner=~"(.|.)*!"'}, {"filter": 'owner=~"(x+x+)+y"'}):
+        assert client.get(ALERTS, params=query).json() == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_key_to_read_changes_nothing(client: TestClient, alerting: Alerting) -> None:
     made = client.post(SILENCES, json=silence()).json()["silenceID"]
     client.headers = keyed(alerting, Scope.READ)
