@@ -60,6 +60,17 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
     Refused
         If there is no answer, or with what the platform answered.
     """
+    return _document(api, answered(api, method, path, **more))
+
+
+def answered(api: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    """Send a request and return its answer.
+
+    Raises
+    ------
+    Refused
+        As `asked`.
+    """
     try:
         answer = api.request(method, path, **more)
     except httpx.TransportError as error:
@@ -67,6 +78,13 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
             f"no answer from {api.base_url} ({type(error).__name__}: {error}): is the API "
             "running there? The address is SEQWATCH_PUBLIC_URL, or --url"
         ) from None
+    if answer.is_error:
+        document = _document(api, answer)
+        raise Refused(f"{answer.status_code}: {document.get('detail', '')}", document)
+    return answer
+
+
+def _document(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
     try:
         document: dict[str, Any] = answer.json()
     except ValueError:
@@ -74,6 +92,4 @@ def asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, A
             f"{answer.status_code}: the answer of {api.base_url} is not JSON: is this the "
             "address of Seqwatch, without a path?"
         ) from None
-    if answer.is_error:
-        raise Refused(f"{answer.status_code}: {document.get('detail', '')}", document)
     return document

@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_source(
         add("source", "source:run", "list, add and pull sources of predictions and labels")
     )
+    _add_slo(add("slo", "slo:run", "list, lint, import and export SLOs"))
     _add_skew(
         add("skew", "skew:run", "compare what training and serving made of the same rows")
     )
@@ -178,6 +179,24 @@ def _add_source(command: argparse.ArgumentParser) -> None:
             action.add_argument(
                 "--accept-columns", action="store_true", help="those that it has now"
             )
+        action.add_argument("--url", help="of the platform; by default SEQWATCH_PUBLIC_URL")
+
+
+def _add_slo(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for name, (text, arguments) in {
+        "list": ("list the SLOs of a model", ["model"]),
+        "show": ("print budget, tiers and windows of an SLO", ["model", "name"]),
+        "lint": ("print what a definition can find at a model's traffic", ["model", "file"]),
+        "import": ("save the SLOs of OpenSLO documents", ["file"]),
+        "export": ("write the SLOs of a model, or of all, as OpenSLO documents", []),
+        "rules": ("write rules for Prometheus of the SLOs of a model", ["model"]),
+    }.items():
+        action = actions.add_parser(name, help=text, description=text)
+        for argument in arguments:
+            action.add_argument(argument, type=Path if argument == "file" else str)
+        if name == "export":
+            action.add_argument("model", nargs="?")
         action.add_argument("--url", help="of the platform; by default SEQWATCH_PUBLIC_URL")
 
 

@@ -18,7 +18,7 @@ from monitors.slo.sli import SLIS
 from services.ingest import Feed
 from services.ingest.formats.row_types import Field, fields
 
-_OF_SLOS = ("SloPut", "SloTrial", "SloBacktestAsk", "SloSummary", "SloStatus")
+_OF_SLOS = ("SloPut", "SloTrial", "SloBacktestAsk", "SloSummary", "SloStatus", "SavedSlo")
 _ANY_CONTRACT = Contract(
     features=(Feature(name="feature"),),
     targets=("target",),

@@ -16,10 +16,17 @@ import yaml
 from api.configuration.nouns import NOUNS
 from api.configuration.schema import schema as schema_of_files
 from cli.configuration.merging import Merged, at, merged
-from cli.configuration.reading import Dumper, FileFault, InvalidFiles, Place, files_under, read
 from cli.http_interface import Refused, asked, connected_to
 from core.errors import Unprocessable
 from core.settings import Settings
+from services.configuration.yaml_files import (
+    Dumper,
+    FileFault,
+    InvalidFiles,
+    Place,
+    files_under,
+    read,
+)
 
 PATH = "/v1/configuration"
 SCOPE = "the scope admin"

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from api.configuration.nouns import NOUNS
 from api.configuration.schema import DEFAULTS, known_fields
-from cli.configuration.reading import FileFault, InvalidFiles, Node
+from services.configuration.yaml_files import FileFault, InvalidFiles, Node
 
 _FIELDS = {noun.kind: noun.field for noun in NOUNS}
 _WITH_TYPE = {noun.kind for noun in NOUNS if "kind" in noun.entry.model_fields}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.configuration.merging import Merged, at, merged
-from cli.configuration.reading import InvalidFiles, files_under, read
+from services.configuration.yaml_files import InvalidFiles, files_under, read
 
 
 def merged_text(text: str, folder: Path, environment: dict[str, str] | None = None) -> Merged:

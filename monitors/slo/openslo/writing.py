@@ -33,11 +33,11 @@ def written(name: str, model: str, params: BurnRateParams) -> dict[str, Any]:
     return {
         "apiVersion": VERSION,
         "kind": "SLO",
-        "metadata": {"name": _dns(name)},
+        "metadata": {"name": dns_name(name)},
         "spec": {
             "service": model,
             "indicator": {
-                "metadata": {"name": _dns(params.sli)},
+                "metadata": {"name": dns_name(params.sli)},
                 "spec": {
                     "ratioMetric": {"rawType": "success", "raw": {"metricSource": source}}
                 },
@@ -51,7 +51,7 @@ def written(name: str, model: str, params: BurnRateParams) -> dict[str, Any]:
 
 
 def _policy(tier: Tier) -> dict[str, Any]:
-    name = _dns(tier.name.replace(" ", "-"))
+    name = dns_name(tier.name.replace(" ", "-"))
     condition = {
         "kind": "burnrate",
         "op": "gt",
@@ -99,5 +99,12 @@ def _open_duration(duration: timedelta) -> str:
     raise ValueError(f"{duration} is not of whole minutes")
 
 
-def _dns(name: str) -> str:
+def dns_name(name: str) -> str:
+    """Return the name of an SLO as OpenSLO writes names: those of DNS.
+
+    Examples
+    --------
+    >>> dns_name("Serving_latency")
+    'serving-latency'
+    """
     return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")

@@ -144,11 +144,32 @@ def read(files: Iterable[Path]) -> list[Node]:
     return documents
 
 
-class _Reader:
-    """Reads one file, and collects what is wrong with it."""
+def read_body(content: bytes) -> list[Node]:
+    r"""Return the documents of a request's body, which may be JSON; places are in file `body`.
 
-    def __init__(self, file: Path) -> None:
+    Raises
+    ------
+    InvalidFiles
+        As `read`; aliases are refused too.
+
+    Examples
+    --------
+    >>> [node.plain for node in read_body(b"a: 1\n---\na: [2, x]")]
+    [{'a': 1}, {'a': [2, 'x']}]
+    """
+    reader = _Reader(Path("body"), content)
+    documents = reader.documents()
+    if reader.faults:
+        raise InvalidFiles(reader.faults)
+    return documents
+
+
+class _Reader:
+    """Reads one file, or a content without aliases, and collects what is wrong with it."""
+
+    def __init__(self, file: Path, content: bytes | None = None) -> None:
         self._file = file
+        self._content = content
         self._n_values = 0
         self.faults: list[FileFault] = []
 
@@ -163,11 +184,13 @@ class _Reader:
     def _roots(self) -> Iterator[yaml.Node]:
         text = ""
         try:
-            if self._file.stat().st_size > MAX_BYTES:
-                raise _Unreadable(f"a file may have {MAX_BYTES:,} bytes")
-            content = self._file.read_bytes()
+            content = self._content
+            if content is None:
+                if self._file.stat().st_size > MAX_BYTES:
+                    raise _Unreadable(f"a file may have {MAX_BYTES:,} bytes")
+                content = self._file.read_bytes()
             text = content.decode("utf-8-sig")
-            _check_depth(text)
+            _check_events(text, may_alias=self._content is None)
             for root in yaml.compose_all(text, _Loader):
                 if not _is_empty(root):
                     yield root
@@ -252,15 +275,20 @@ class _Unreadable(Exception):
         self.line = line
 
 
-def _check_depth(text: str) -> None:
-    """Refuse a text that is nested too deep; libyaml would end the process while composing."""
+def _check_events(text: str, *, may_alias: bool) -> None:
+    """Refuse a text that is nested too deep, where libyaml would end the process; and aliases.
+
+    They are refused before anything is made of them.
+    """
     depth = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
+        line = 0 if event.start_mark is None else event.start_mark.line
         if depth > MAX_DEPTH:
-            line = 0 if event.start_mark is None else event.start_mark.line
             raise _Unreadable(f"more than {MAX_DEPTH} levels", line + 1)
+        if isinstance(event, yaml.AliasEvent) and not may_alias:
+            raise _Unreadable(f"alias *{event.anchor}: aliases are not read", line + 1)
 
 
 def _begins_with_tab(text: str, line: int) -> bool:

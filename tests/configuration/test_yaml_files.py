@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.configuration import reading
-from cli.configuration.reading import InvalidFiles, Node, files_under, read
+from services.configuration import yaml_files
+from services.configuration.yaml_files import InvalidFiles, Node, files_under, read
 
 
 def read_text(text: str | bytes, folder: Path) -> list[Node]:
@@ -107,4 +107,4 @@ def test_a_folder_without_files_or_that_is_missing_is_an_error(tmp_path: Path) -
 
 def test_a_file_may_have_so_many_bytes(tmp_path: Path) -> None:
     with pytest.raises(InvalidFiles, match=r"a file may have 4,194,304 bytes"):
-        read_text("#" * (reading.MAX_BYTES + 1), tmp_path)
+        read_text("#" * (yaml_files.MAX_BYTES + 1), tmp_path)
