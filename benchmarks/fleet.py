@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import numpy as np
 from fastapi.testclient import TestClient
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
@@ -30,10 +31,14 @@ from core.schema.feature import Feature
 from core.settings import Settings
 from core.window import Window
 from db.migrate import upgrade
+from db.queries import summaries
 from db.queries.read import false_alarm_rates
 from db.session import connect, unit_of_work
 from db.tables import Alert, Champion, Finding, Model, Monitor, Version
 from monitors.finding import Outcome
+from monitors.slo import cells
+from monitors.slo.serving import SERVING
+from services.aggregation import totals
 from services.models import monitor_config
 
 START = datetime.fromisoformat("2024-01-01T00:00:00+00:00")
@@ -45,8 +50,11 @@ CONTRACT = Contract(
     horizon=24,
 )
 DAYS, OLD = 90, 730
+# Predictions of every status, and of every latency from 1 ms to 1 s.
+CELLS = np.concatenate([[0, 73, 146], np.arange(12, 42), 73 + np.arange(12, 42)])
+SERVED = {SERVING.name: cells.summarise(np.zeros(CELLS.size, np.int64), CELLS)}
 AGED = 100  # models whose findings are of two years
-CPU_MS, STATEMENTS, GROWTH = 200, 14, 1.2
+CPU_MS, STATEMENTS, GROWTH = 200, 15, 1.2
 REQUESTS = {
     "fleet page": "/",
     "metrics": "/metrics",
@@ -118,6 +126,8 @@ def fleet(
         with unit_of_work(sessions) as session:
             model_ids = [add_model(session, f"model-{i:03}", contract) for i in range(n_models)]
             age(session, model_ids, 0, DAYS)
+            for model_id in model_ids:
+                summaries.add(session, model_id, totals.parts([("v1", SERVED)]))
         key = make_key(settings, "fleet", ["admin", "read"], None)
         headers = {"Authorization": f"Bearer {key}"}
         app = create_app(settings, sessions)

@@ -62,6 +62,17 @@ def number(title: str, expr: str, unit: str = "short") -> Panel:
     return Panel(title=title, queries={"": expr}, shows="stat", unit=unit, width=6)
 
 
+def burn(window: str) -> str:
+    """Return the burn rate of every SLO in a window, by its events."""
+    bad, known = (
+        "max by (model, slo) (sum by (instance, model, slo) "
+        f'(increase(seqwatch_slo_events_total{{outcome=~"{outcomes}"}}[{window}])))'
+        for outcomes in ("bad", "good|bad")
+    )
+    budget = "(1 - max by (model, slo) (seqwatch_slo_objective_ratio))"
+    return f"{bad} / ({known} > 0) / {budget}"
+
+
 EXECUTIVE = Dashboard(
     name="executive",
     title="Seqwatch: executive",
@@ -82,7 +93,19 @@ EXECUTIVE = Dashboard(
                 "Open rollouts",
                 "count(max by (model) (seqwatch_rollout_open)) or vector(0)",
             ),
-            # SLOs: error budget left and burn by model, when their series exist.
+            Panel(
+                title="Error budget left, by the newest finding",
+                queries={
+                    "{{model}} {{slo}}": (
+                        "max by (model, slo) (seqwatch_slo_error_budget_remaining_ratio)"
+                    )
+                },
+                unit="percentunit",
+            ),
+            Panel(
+                title="Burn rate of 6 h",
+                queries={"{{model}} {{slo}}": burn("6h")},
+            ),
             Panel(
                 title="Alerts that fire, by model",
                 queries={
@@ -129,7 +152,13 @@ ON_CALL = Dashboard(
                 "time() - max(seqwatch_heartbeat_timestamp_seconds)",
                 "s",
             ),
-            # SLOs: burn by window and the projected end of the budget, when their series exist.
+            Panel(
+                title="Burn rate of SLOs, by window",
+                queries={
+                    f"{{{{model}}}} {{{{slo}}}} {window}": burn(window)
+                    for window in ("5m", "1h", "6h")
+                },
+            ),
             Panel(
                 title="Alerts",
                 queries={"": "max by (model, monitor, severity) (seqwatch_alert_firing)"},
@@ -158,6 +187,44 @@ ON_CALL = Dashboard(
             Panel(
                 title="Share of rows quarantined",
                 queries={"{{model}}": "model:seqwatch_ingest_rows_quarantined:ratio_rate5m"},
+                unit="percentunit",
+            ),
+            Panel(
+                title="Predictions by version and status",
+                queries={
+                    "{{model}} {{version}} {{status}}": (
+                        "max by (model, version, status) "
+                        "(rate(seqwatch_predictions_total[$__rate_interval]))"
+                    )
+                },
+                unit="cps",
+            ),
+            Panel(
+                title="Latency of predictions",
+                queries={
+                    "{{model}} p95": (
+                        "histogram_quantile(0.95, max by (model, le) "
+                        "(rate(seqwatch_prediction_latency_seconds_bucket"
+                        "[$__rate_interval]))) >= 0"
+                    )
+                },
+                unit="s",
+            ),
+            Panel(
+                title="Drift score",
+                queries={
+                    "{{model}} {{monitor}}": (
+                        "max by (model, monitor) (seqwatch_drift_score) or vector(0)"
+                    )
+                },
+            ),
+            Panel(
+                title="Label coverage",
+                queries={
+                    "{{model}} {{monitor}}": (
+                        "max by (model, monitor) (seqwatch_label_coverage_ratio)"
+                    )
+                },
                 unit="percentunit",
             ),
             Panel(

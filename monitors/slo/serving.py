@@ -65,6 +65,37 @@ def are_slower(seconds: float) -> Bools:
     return np.tile(np.arange(_N_LATENCY) >= first, _N_STATUS)
 
 
+def by_status(counts: Ints) -> dict[str, int]:
+    """Return how many predictions succeeded, failed, and were served by a fallback.
+
+    Parameters
+    ----------
+    counts : (STRIDE,)
+        Predictions by cell.
+
+    Examples
+    --------
+    >>> counts = np.zeros(cells.STRIDE, np.int64)
+    >>> counts[[0, 5, N_CELLS // 3]] = 1, 2, 4
+    >>> by_status(counts)
+    {'ok': 3, 'failed': 4, 'degraded': 0}
+    """
+    n = counts[:N_CELLS].reshape(_N_STATUS, _N_LATENCY).sum(axis=1).tolist()
+    return dict(zip(("ok", "failed", "degraded"), n, strict=True))
+
+
+def by_latency(counts: Ints) -> Ints:
+    """Return how many predictions are in each bin of `LATENCY_EDGES`, shape (bin,).
+
+    Parameters
+    ----------
+    counts : (STRIDE,)
+        Predictions by cell.
+    """
+    found: Ints = counts[:N_CELLS].reshape(_N_STATUS, _N_LATENCY)[:, 1:].sum(axis=0)
+    return found
+
+
 def table(served: CellCounts, window: Window, width: timedelta) -> Ints:
     """Return the counts of each part of a window, shape (part, WIDTH).
 

@@ -27,7 +27,7 @@ from monitors.summaries.local_time import local_hours
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary, chunk_at, chunk_start
 from monitors.temporal.window_profile_schema import Layout
-from services.aggregation import entities
+from services.aggregation import entities, totals
 from services.aggregation.entities import Seen
 from services.aggregation.segments import Names
 from services.ingest import event_time
@@ -147,6 +147,7 @@ def write(session: Session, made: Mapping[UUID, Made], now: datetime) -> None:
 
 def _seen(made: Made) -> list[summaries.Part]:
     seen = [one for part in made.parts for one in summaries_of(part)]
+    seen += totals.parts((part.version, part.cells) for part in made.parts)
     return [*seen, (ARRIVALS, "", made.times.arrivals)]
 
 

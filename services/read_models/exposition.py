@@ -4,7 +4,7 @@
 tenth of a second for the metrics of 500 models. Here a sample is one line of a template.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from prometheus_client.utils import floatToGoString
@@ -74,6 +74,37 @@ class Counter(Gauge):
     """Samples of one counter; `_total` follows its name."""
 
     kind, suffix = "counter", "_total"
+
+
+class Histogram(Gauge):
+    r"""Samples of one histogram of values that were counted by bin: without their sum.
+
+    OpenMetrics lets it go without its count too, which is that of the last bucket.
+
+    Examples
+    --------
+    >>> latency = Histogram("latency_seconds", "Latency.", labels=["model"])
+    >>> latency.add_buckets(["load"], [(0.1, 2), (1.0, 5)], 6)
+    >>> print(latency.lines(), end="")
+    latency_seconds_bucket{model="load",le="0.1"} 2
+    latency_seconds_bucket{model="load",le="1.0"} 5
+    latency_seconds_bucket{model="load",le="+Inf"} 6
+    """
+
+    kind = "histogram"
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        super().__init__(name, documentation, labels=labels)
+        self._some = ",".join(f'{label}="%s"' for label in labels)
+
+    def add_buckets(
+        self, labels: Sequence[str], buckets: Iterable[tuple[float, int]], n: int
+    ) -> None:
+        """Add how many values are at most each bound, ascending, and how many there are."""
+        some = self._some % (*map(_escaped, labels),)
+        start = f"{self.name}_bucket{{{some},le="
+        self._lines += [f'{start}"{bound!r}"}} {below}\n' for bound, below in buckets]
+        self._lines.append(f'{start}"+Inf"}} {n}\n')
 
 
 def _escaped(text: str) -> str:

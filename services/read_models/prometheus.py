@@ -36,6 +36,8 @@ from monitors.detail import Detail
 from monitors.false_alarms.false_alarm_rate import Achieved
 from services.access.capacity import BacklogLimit, Disks, Limit, backlog, reached
 from services.platform_faults import platform_alerts
+from services.read_models import model_health as health
+from services.read_models import served_totals
 from services.read_models.exposition import Counter, Gauge
 from services.read_models.overview.monitor_status import (
     StatusDetail,
@@ -51,7 +53,9 @@ def gauges(session: Session, now: datetime) -> Iterator[Gauge]:
     yield from _models(session)
     yield from _sources(session)
     yield _log_rows(session)
-    yield from _monitors(session)
+    monitors = overview.watched(session)
+    yield from _monitors(monitors)
+    yield from served_totals.counters(session, monitors)
     yield _platform(session)
     yield _rollouts(session)
     yield from _queues(session, now)
@@ -205,9 +209,9 @@ def _platform(session: Session) -> Gauge:
     return gauge
 
 
-def _monitors(session: Session) -> Sequence[Gauge]:
-    gauges = _of_monitors()
-    for one in overview.watched(session):
+def _monitors(monitors: Sequence[Any]) -> Sequence[Gauge]:
+    gauges = (*_of_monitors(), *health.of_findings())
+    for one in monitors:
         for gauge, lines in zip(gauges, _lines(one), strict=True):
             gauge.add_lines(lines)
     return gauges
@@ -252,7 +256,10 @@ def _lines(one: Any) -> tuple[str, ...]:
         if days is not None:
             promised.add_metric(labels, days * DAY.total_seconds())
             _add_achieved(achieved, labels, one, detail)
-    return tuple(gauge.lines() for gauge in gauges)
+        found = health.of_finding(one, detail, shown.coverage)
+    else:
+        found = health.of_findings()
+    return tuple(gauge.lines() for gauge in (*gauges, *found))
 
 
 def _add_achieved(achieved: Gauge, labels: list[str], one: Any, detail: Detail) -> None:

@@ -1,8 +1,11 @@
 """Prometheus scrapes us, loads our rules and finds our names conventional."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
+from tests.db.fill import MODEL
 from tests.peers.conftest import TRACE, Scraped
 from tests.peers.programs import ROOT, query, run
 
@@ -19,6 +22,19 @@ from tests.peers.programs import ROOT, query, run
         pytest.param("sum(rate(seqwatch_ingest_rows_total[5m])) > 0", id="rows"),
         pytest.param('ALERTS{alertname="Watchdog", alertstate="firing"}', id="watchdog"),
         pytest.param("model:seqwatch_ingest_rows:rate5m", id="a recorded rate"),
+        pytest.param(
+            'increase(seqwatch_slo_events_total{model="load", outcome="good"}[1m]) > 0',
+            id="events of an SLO",
+        ),
+        pytest.param(
+            'slo:sli_error:ratio_rate5m{sloth_service="load", sloth_slo="availability"} >= 0',
+            id="an error ratio by the rules of an SLO",
+        ),
+        pytest.param(
+            'slo:period_error_budget_remaining:ratio{sloth_slo="availability"}',
+            id="what is left of a budget by the rules of an SLO",
+        ),
+        pytest.param("seqwatch_prediction_latency_seconds_bucket{le='+Inf'} > 0", id="latency"),
     ],
 )
 def test_a_series_is_in_prometheus(scraped: Scraped, expression: str) -> None:
@@ -48,6 +64,12 @@ def test_the_latency_of_ingestion_has_exemplars_by_trace(scraped: Scraped) -> No
 
 def test_promtool_accepts_the_rules() -> None:
     run("promtool", "check", "rules", ROOT / "deploy" / "rules.yml")
+
+
+def test_promtool_accepts_the_rules_of_an_slo(scraped: Scraped, tmp_path: Path) -> None:
+    answer = scraped.installation.http.get(f"{MODEL}/slo-rules")
+    (file := tmp_path / "slos.yml").write_text(answer.text)
+    run("promtool", "check", "rules", file)
 
 
 def test_promtool_accepts_the_names_and_help_texts_of_our_metrics(scraped: Scraped) -> None:

@@ -6,9 +6,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.read_models.exposition import Counter, Gauge
+from services.read_models.exposition import Counter, Gauge, Histogram
 
 TEXTS = [
     "plain",
@@ -77,3 +78,20 @@ def test_a_sample_with_too_few_labels_is_an_error() -> None:
     gauge = Gauge("size_bytes", "Its size.", labels=["model", "store"])
     with pytest.raises(TypeError):
         gauge.add_metric(["a"], 1)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_histogram_is_read_in_both_formats(is_open: bool) -> None:
+    one = Histogram("wait_seconds", "Wait.", labels=["model"])
+    for text in TEXTS:
+        one.add_buckets([text], [(0.1, 2), (1e-5 + 1, 5)], 6)
+    read = open_families if is_open else text_string_to_metric_families
+    [family] = read(one.text(is_open) + ("# EOF\n" if is_open else ""))
+    assert family.type == "histogram"
+    assert {each.labels["model"] for each in family.samples} == {*TEXTS}
+    samples = [(each.name, each.labels.get("le"), each.value) for each in family.samples[:3]]
+    assert samples == [
+        ("wait_seconds_bucket", "0.1", 2),
+        ("wait_seconds_bucket", "1.00001", 5),
+        ("wait_seconds_bucket", "+Inf", 6),
+    ]

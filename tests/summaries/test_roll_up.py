@@ -110,7 +110,8 @@ def _plain(whole: Any) -> Any:
 
 def kept(sessions: sessionmaker[Session], model_id: UUID) -> list[SummaryRow]:
     with read_only(sessions) as session:
-        rows = session.query(SummaryRow).filter_by(model_id=model_id).all()
+        of_model = session.query(SummaryRow).filter_by(model_id=model_id)
+        rows = of_model.filter(~SummaryRow.stream.startswith("total_")).all()
         session.expunge_all()
         return rows
 

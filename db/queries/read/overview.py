@@ -121,7 +121,8 @@ def watched(session: Session) -> list[Any]:
 
     Names of model and monitor, severity, kind and whether it is enabled; whether its alert
     fires, alarms and evaluated days as `false_alarm_rates.live` counts them (None without
-    an alert); and as text its parameters and the detail of its newest finding.
+    an alert); as text its parameters and the detail of its newest finding; and the value and
+    threshold of that.
     """
     alarms, days = false_alarm_rates.since_kept()
     rows = session.execute(
@@ -138,6 +139,8 @@ def watched(session: Session) -> list[Any]:
             (Alert.n_alarms + func.coalesce(alarms.c.n, 0)).label("n_alarms"),
             (Alert.n_evaluated + func.coalesce(days.c.n, 0)).label("n_evaluated"),
             cast(Finding.detail, Text).label("detail"),
+            Finding.value,
+            Finding.threshold,
         )
         .select_from(Monitor)
         .join(Model, Model.id == Monitor.model_id)
