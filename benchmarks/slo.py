@@ -25,6 +25,7 @@ from benchmarks.statements import statements
 from core.schema.rows import Kind
 from core.streams import Level
 from db.migrate import upgrade
+from db.queries import summary_series
 from db.queries.upsert import upsert
 from db.session import connect, unit_of_work
 from db.tables import Model, Stream, SummaryRow
@@ -60,7 +61,7 @@ def hour_of(start: datetime, n_slices: int = 360, failed: int = 0) -> CellCounts
     return CellCounts(keys=found.keys[counts > 0], counts=counts[counts > 0])
 
 
-def rows_of(model_id: UUID) -> Iterator[dict[str, object]]:
+def rows_of(series_id: int) -> Iterator[dict[str, object]]:
     """Yield the rows of summaries of a model."""
     for i in range(N_DAYS * 24):
         start = END - (N_DAYS * 24 - i) * HOUR
@@ -68,14 +69,19 @@ def rows_of(model_id: UUID) -> Iterator[dict[str, object]]:
         if start < END - N_FINE * DAY:
             found, level = cells.as_one_slice(found, start), Level.HOUR
         yield {
-            "model_id": model_id,
-            "stream": SERVING.name,
+            "series_id": series_id,
             "start": start,
-            "version": "v1",
             "level": level,
             "payload": SERVING.to_bytes(found),
             "publication": None,
         }
+
+
+def _series(session: Session, models: list[UUID]) -> list[int]:
+    """Return the key of the rows of each model."""
+    keys = [(of, SERVING.name, "v1") for of in models]
+    found = summary_series.ids(session, keys)
+    return [found[key] for key in keys]
 
 
 def fill(sessions: sessionmaker[Session], n_models: int) -> list[UUID]:
@@ -88,7 +94,8 @@ def fill(sessions: sessionmaker[Session], n_models: int) -> list[UUID]:
             for number, params in enumerate(SLOS):
                 plan = MonitorPlan(name=f"slo{number}", kind="burn_rate", params=params)
                 monitor_config.put(session, model_id, plan)
-            session.connection().execute(insert(SummaryRow.__table__), [*rows_of(model_id)])  # type: ignore[arg-type]
+            rows = [*rows_of(_series(session, [model_id])[0])]
+            session.connection().execute(insert(SummaryRow.__table__), rows)  # type: ignore[arg-type]
             model = session.get_one(Model, model_id)
             model.watermark = model.last_arrival_at = END
             stream = session.get(Stream, (model_id, Kind.PREDICTIONS))
@@ -103,10 +110,10 @@ def grow(
     """Write the open hour of every model as it is after some slices."""
     now = END + n_slices * SLICE
     payload = SERVING.to_bytes(hour_of(END, n_slices, failed))
-    key = {"stream": SERVING.name, "start": END, "version": "v1"}
-    value = {"level": Level.SLICE, "payload": payload, "publication": None}
+    value = {"start": END, "level": Level.SLICE, "payload": payload, "publication": None}
     with unit_of_work(sessions) as session:
-        upsert(session, SummaryRow, [{"model_id": of, **key, **value} for of in models])
+        series = _series(session, models)
+        upsert(session, SummaryRow, [{"series_id": of, **value} for of in series])
         session.execute(update(Stream).values(folded=Stream.folded + 1))
         session.execute(update(Model).values(watermark=now - timedelta(seconds=1)))
     return now

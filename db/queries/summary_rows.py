@@ -24,15 +24,21 @@ from monitors.summaries.summary import Edges
 T = TypeVar("T")
 _BY_START = itemgetter(1, 2)  # and version
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-_SINCE = (  # built once: it is executed every ten seconds
-    select(SummaryRow.model_id, SummaryRow.stream, SummaryRow.version, SummaryRow.payload)
+# Built once: they are executed every ten seconds.
+_SERIES = select(
+    SummarySeries.id, SummarySeries.model_id, SummarySeries.stream, SummarySeries.version
+).where(
+    SummarySeries.model_id.in_(bindparam("ids", expanding=True)),
+    SummarySeries.stream.in_(bindparam("streams", expanding=True)),
+)
+_SINCE = (
+    select(SummaryRow.series_id, SummaryRow.payload)
     .where(
-        SummaryRow.model_id.in_(bindparam("ids", expanding=True)),
-        SummaryRow.stream.in_(bindparam("streams", expanding=True)),
+        SummaryRow.series_id.in_(bindparam("series", expanding=True)),
         SummaryRow.start >= bindparam("first"),
         SummaryRow.start < bindparam("end"),
     )
-    .order_by(SummaryRow.model_id, SummaryRow.stream, SummaryRow.start)
+    .order_by(SummaryRow.series_id, SummaryRow.start)
 )
 
 
@@ -224,5 +230,8 @@ def since(
     first, end
         The start of the first row, and before which others begin; None: all later ones.
     """
-    given = {"ids": [*model_ids], "streams": [*streams], "first": first, "end": end or _NEVER}
-    return session.execute(_SINCE, given).all()
+    connection = session.connection()
+    given = {"ids": [*model_ids], "streams": [*streams]}
+    series = {row[0]: tuple(row[1:]) for row in connection.execute(_SERIES, given)}
+    bounds = {"series": sorted(series), "first": first, "end": end or _NEVER}
+    return [(*series[of], payload) for of, payload in connection.execute(_SINCE, bounds)]

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -205,7 +206,7 @@ def forecast(
     if rate_bad <= share * rate:
         return None, None
     long, short = tier.long // SLICE, tier.short // SLICE
-    later = np.linspace(0, long, _N_LATER + 1)
+    later = _points(long)
     bad, total = _at(counted, long, later, rate_bad, rate)
     bad_short, total_short = _at(counted, short, later, rate_bad, rate)
     excess = np.minimum(bad - share * total, bad_short - share * total_short)
@@ -228,6 +229,12 @@ def forecast(
         None if exceeds is None else exceeds * seconds,
         None if fires is None else fires * seconds,
     )
+
+
+@lru_cache(maxsize=64)
+def _points(window: int) -> Floats:
+    """Return the slices, from now on, at which a tier with such a window is forecast."""
+    return np.linspace(0, window, _N_LATER + 1)
 
 
 def is_evidence(bad: float, total: float, share: float, min_failures: int) -> bool:

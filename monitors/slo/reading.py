@@ -35,6 +35,8 @@ class SliReading:
         Stretches whose bad events count as good.
     n_failed
         Predictions of the newest hours on which the SLI failed.
+    rev
+        Another one when anything but `newest` and `now` changed.
     """
 
     total: History
@@ -44,6 +46,7 @@ class SliReading:
     segments: Mapping[str, History] = field(default_factory=dict)
     corrections: Sequence[Window] = ()
     n_failed: int = 0
+    rev: int = 0
 
     def is_stale(self, longest: timedelta) -> bool:
         """Return whether nothing has come for too long, by the wall clock."""
@@ -199,14 +202,16 @@ class Counted:
 
         Time before the first event counts as in `last`.
         """
-        places = np.maximum(self.history.ends.searchsorted(starts, side="right") - 1, 0)
-        last = int(self.history.ends.searchsorted(self.end, side="right")) - 1
-        newest = self.history.sums[max(last, 0)]
-        sums = newest - self.history.sums[places]
-        every, began = float(newest.sum() - self.history.sums[0].sum()), self.began
-        before = np.maximum(began - starts, 0) * (every / max(self.end - began, 1))
-        total = sums[:, GOOD] + sums[:, BAD] + sums[:, UNKNOWN]
-        return sums[:, BAD].astype(np.float64), total + before
+        ends, sums, began = self.history.ends, self.history.sums, self.began
+        places = np.maximum(ends.searchsorted(starts, side="right") - 1, 0)
+        newest = self.history.before(self.end)
+        rows = sums.take(places, axis=0)
+        bad = (newest[BAD] - rows[:, BAD]).astype(np.float64)
+        total = sum(newest) - (rows[:, GOOD] + rows[:, BAD] + rows[:, UNKNOWN])
+        if starts.min() >= began:
+            return bad, total.astype(np.float64)
+        every = float(sum(newest) - sums[0].sum())
+        return bad, total + np.maximum(began - starts, 0) * (every / max(self.end - began, 1))
 
     @property
     def end_at(self) -> datetime:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -126,12 +127,7 @@ class SliKind(Generic[P]):
         ValueError
             If `classify` returned anything but one event for each cell.
         """
-        found = np.asarray(self.classify(params))
-        if found.shape != (self.cells.n,) or not np.isin(found, [*Event]).all():
-            raise ValueError(f"classify must return {self.cells.n} events")
-        every = np.full(STRIDE, -1)
-        every[: self.cells.n], every[ERROR_CELL] = found, Event.UNKNOWN
-        return every
+        return _events(self, params)
 
     def by_slice(self, found: CellCounts, params: P) -> tuple[Ints, Ints]:
         """Return what was good, bad and unknown in each ten seconds with any event.
@@ -176,6 +172,16 @@ class SliKind(Generic[P]):
         _, counts = self.by_slice(found, params)
         good, bad, unknown = counts.sum(axis=0).tolist()
         return good, bad, unknown
+
+
+@lru_cache(maxsize=1024)
+def _events(kind: SliKind[P], params: P) -> Ints:
+    found = np.asarray(kind.classify(params))
+    if found.shape != (kind.cells.n,) or not np.isin(found, [*Event]).all():
+        raise ValueError(f"classify must return {kind.cells.n} events")
+    every = np.full(STRIDE, -1)
+    every[: kind.cells.n], every[ERROR_CELL] = found, Event.UNKNOWN
+    return every
 
 
 SLIS = Registry[SliKind[Any]]("seqwatch.slis", "SLI", SliKind)

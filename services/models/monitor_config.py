@@ -229,9 +229,13 @@ def _parsed(kind: str, params: bytes) -> Any:
 def sources_of(monitor: Monitor) -> list[Source[Any]]:
     """Return what a monitor reads; nothing where its configuration means nothing."""
     with suppress(Unprocessable):
-        kind = registry.find(monitor.kind)
-        return [*kind.sources(params_of(monitor))]
+        return [*_sources(monitor.kind, msgspec.json.encode(monitor.params))]
     return []
+
+
+@lru_cache(maxsize=4096)
+def _sources(kind: str, params: bytes) -> tuple[Source[Any], ...]:
+    return tuple(registry.find(kind).sources(_parsed(kind, params)))
 
 
 def check_retention(session: Session, model: Model) -> None:

@@ -35,8 +35,8 @@ from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
 from services.evaluation.by_clock import readers
-from services.evaluation.by_clock.readers import Moment, Remembered, open_since
-from services.evaluation.by_clock.signature import Signature, signed
+from services.evaluation.by_clock.readers import Arrived, Moment, Remembered, open_since
+from services.evaluation.by_clock.signature import Signature, basis, signed
 from services.evaluation.by_clock.sli_histories import SliHistories
 from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
@@ -59,38 +59,25 @@ _VERDICTS = (Outcome.OK, Outcome.BREACH)
 
 
 @dataclass(slots=True)
-class _Arrived:
-    """The last prediction of a model, and when this process saw it, by the monotonic clock.
-
-    Wall clocks are set, and a process that did not run has seen nothing: neither is silence.
-    `is_new` is false of the one that was there when the process began.
-    """
-
-    last_at: datetime
-    seen_at: float
-    is_new: bool
-
-    @property
-    def age(self) -> timedelta:
-        """For how long nothing has come since."""
-        return timedelta(seconds=monotonic() - self.seen_at)
-
-
-@dataclass(slots=True)
 class _Known:
     """What this process remembers of one model; nothing of it is lost with it."""
 
     fits: dict[UUID, tuple[Signature, Any]] = field(default_factory=dict)
     remembered: Remembered = field(default_factory=Remembered)
-    arrived: _Arrived | None = None
+    arrived: Arrived | None = None
     watermark: datetime | None = None
     clock_at: float = -np.inf
     last: dict[UUID, Signature] = field(default_factory=dict)
+    settled: dict[UUID, Signature] = field(default_factory=dict)
 
     @property
     def is_clock_due(self) -> bool:
         """Whether what is evaluated by the clock is due."""
         return monotonic() - self.clock_at >= CLOCK_EVERY.total_seconds()
+
+    def is_settled(self, one: "_Prepared") -> bool:
+        """Whether a monitor was evaluated on the basis that it has now."""
+        return one.basis is not None and self.settled.get(one.monitor_id) == one.basis
 
 
 class LiveMonitors:
@@ -106,6 +93,7 @@ class LiveMonitors:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
         self._slis, self._slis_at = SliHistories(), monotonic()
+        self._is_behind = False
         self._began = monotonic()
 
     def run(self, now: datetime) -> int:
@@ -132,20 +120,23 @@ class LiveMonitors:
     def _refresh(
         self, models: Sequence[Model], monitors: Mapping[UUID, Sequence[Monitor]]
     ) -> None:
-        """Read what the SLOs of the models read whose clock is due, of all at once."""
+        """Read what the SLOs read of models whose clock is due, or that are not read yet."""
         self._slis.keep(self._known)
         wanted = {
             model.id: sources
             for model in models
-            if self._known[model.id].is_clock_due and (sources := _slis_of(monitors[model.id]))
+            if (is_due := self._known[model.id].is_clock_due) or self._is_behind
+            if (sources := _slis_of(monitors[model.id]))
+            and (is_due or not all(self._slis.is_read(model.id, one) for one in sources))
         }
         if wanted:
             if monotonic() - self._slis_at > late_hours.KEPT.total_seconds() / 2:
                 self._slis = SliHistories()  # marks of late hours may be gone
-            self._slis_at = monotonic()
+            self._slis_at, self._is_behind = monotonic(), False
+            own = {model.id: model for model in models}
             try:
                 with read_only(self._sessions) as session:
-                    self._slis.refresh(session, {model.id: model for model in models}, wanted)
+                    self._is_behind = self._slis.refresh(session, own, wanted)
             except Exception as error:  # the others are evaluated by the clock all the same
                 if is_outage(error):
                     raise
@@ -155,7 +146,7 @@ class LiveMonitors:
         known = self._known[model.id]
         last_at = model.last_arrival_at
         if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
-            known.arrived = _Arrived(last_at, monotonic(), is_new=known.arrived is not None)
+            known.arrived = Arrived(last_at, monotonic(), is_new=known.arrived is not None)
         is_clock_due = known.is_clock_due
         if not is_clock_due and model.watermark == known.watermark:
             return 0  # as of most calls: nothing is parsed
@@ -185,7 +176,7 @@ class LiveMonitors:
             prepared = [self._prepared(session, model, contract, m, closed, now) for m in some]
 
         # decide
-        evaluated = [(one, _finding(one)) for one in prepared]
+        evaluated = [(one, _finding(one)) for one in prepared if not known.is_settled(one)]
 
         # save
         changed = [
@@ -194,14 +185,17 @@ class LiveMonitors:
             if known.last.get(one.monitor_id) != _signature(one, finding)
             and (one.kind.interval is not Interval.DAY or finding.outcome in _VERDICTS)
         ]
-        if not changed and not due[Interval.GRAIN]:
-            return 0
-        with unit_of_work(self._sessions) as session:
-            n_stored = sum(self._store(session, model, *each, now) for each in changed)
-            if due[Interval.GRAIN]:
-                session.execute(_CLOSE, {"model_id": model.id, "closed": closed})
+        n_stored = 0
+        if changed or due[Interval.GRAIN]:
+            with unit_of_work(self._sessions) as session:
+                n_stored = sum(self._store(session, model, *each, now) for each in changed)
+                if due[Interval.GRAIN]:
+                    session.execute(_CLOSE, {"model_id": model.id, "closed": closed})
         for one, finding in changed:
             known.last[one.monitor_id] = _signature(one, finding)
+        for one, finding in evaluated:
+            if one.basis is not None and finding.outcome is not Outcome.ERROR:
+                known.settled[one.monitor_id] = one.basis
         return n_stored
 
     def _prepared(
@@ -217,7 +211,7 @@ class LiveMonitors:
         as_of, arrived = _as_of(monitor, model, closed, now), known.arrived
         moment = Moment(
             as_of=as_of,
-            age=None if arrived is None else arrived.age,
+            age=None if arrived is None else arrived.age(monotonic()),
             is_certain=arrived is not None and arrived.is_new,
             uptime=timedelta(seconds=monotonic() - self._began),
             today=now.astimezone(UTC).date(),
@@ -236,7 +230,9 @@ class LiveMonitors:
             one.params = monitor_config.params_of(monitor)
             for source in kind.sources(one.params):
                 if isinstance(source, SliSlices):
-                    one.values[source] = self._slis.reading(model, monitor.id, source, now)
+                    reading = self._slis.reading(model, monitor.id, source, now)
+                    one.basis = basis(one.params, reading, as_of, contract.zone)
+                    one.values[source] = reading
                     continue
                 found = readers.read(session, model, source, moment, known.remembered)
                 one.values[source] = without(found, kind.unread(contract))
@@ -309,6 +305,7 @@ class _Prepared:
     kind: MonitorKind[Any, Any]
     context: EvaluationContext
     params: Any = None
+    basis: Signature | None = None
     values: dict[Any, object] = field(default_factory=dict)
     fitted: object = None
     error: Exception | None = None

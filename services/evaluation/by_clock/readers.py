@@ -40,6 +40,23 @@ class Remembered:
     entities: EntityState | None = None  # held, so that a session reads it once
 
 
+@dataclass(slots=True)
+class Arrived:
+    """The last prediction of a model, and when this process saw it, by the monotonic clock.
+
+    Wall clocks are set, and a process that did not run has seen nothing: neither is silence.
+    `is_new` is false of the one that was there when the process began.
+    """
+
+    last_at: datetime
+    seen_at: float
+    is_new: bool
+
+    def age(self, at: float) -> timedelta:
+        """Return for how long nothing has come since, by the monotonic clock."""
+        return timedelta(seconds=at - self.seen_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When a source is read, by all clocks.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from uuid import UUID
 
 import numpy as np
@@ -24,8 +25,10 @@ from db.queries.log.late_hours import ALL_HOURS
 from db.tables import Model
 from monitors.slo import sli
 from monitors.slo.cells import SLICE, CellCounts, merged
-from monitors.slo.history import EMPTY, History, slice_at
+from monitors.slo.history import EMPTY, MEDIUM, History, slice_at
+from monitors.slo.objective import Method
 from monitors.slo.reading import SliReading
+from monitors.slo.sli import SliUnit
 from monitors.sources import SliSlices
 from monitors.summaries.summary import chunk_at, chunk_start
 from services.aggregation import segments
@@ -85,6 +88,8 @@ class _OfModel:
         The last folded group when it was read.
     open_hour
         That of the newest event then: it is read again.
+    rev
+        Another one after each change.
     late
         Hours that changed late, each with its revision.
     corrections
@@ -98,6 +103,7 @@ class _OfModel:
     open_hour: datetime | None = None
     kept: dict[SliSlices, _Kept] = field(default_factory=dict)
     pins: tuple[int, ...] = ()
+    rev: int = 0
 
     def is_outdated(
         self,
@@ -129,6 +135,7 @@ class SliHistories:
 
     def __init__(self) -> None:
         self._models: dict[UUID, _OfModel] = {}
+        self._revs = count()
 
     @property
     def n_bytes(self) -> int:
@@ -151,7 +158,7 @@ class SliHistories:
         session: Session,
         models: Mapping[UUID, Model],
         wanted: Mapping[UUID, set[SliSlices]],
-    ) -> None:
+    ) -> bool:
         """Read what has changed since the last call, of these models.
 
         Of those that are new, or that ask for more, the whole history is read: of a number
@@ -165,9 +172,12 @@ class SliHistories:
             By id.
         wanted
             What the SLOs of each read.
+
+        Returns
+        -------
+        bool
+            Whether histories are left, to be read in the next call.
         """
-        if not wanted:
-            return
         positions = unfolded.folded(session, [(of, kind) for of in wanted for kind in Kind])
         folded = {of: sum(positions[of, kind] for kind in Kind) for of in wanted}
         late = late_hours.of_models(session, wanted)
@@ -195,6 +205,8 @@ class SliHistories:
         }:
             self._models[model_id].folded = folded[model_id]
             self._models[model_id].open_hour = open_hour(models[model_id])
+            self._models[model_id].rev = next(self._revs)
+        return len(whole) > LOADED_AT_ONCE
 
     def is_read(self, model_id: UUID, source: SliSlices) -> bool:
         """Return whether the history of a source is there."""
@@ -230,6 +242,7 @@ class SliHistories:
             else {},
             corrections=one.corrections.get(monitor_id, ()),
             n_failed=kept.n_failed,
+            rev=one.rev,
         )
 
     def _update(
@@ -296,7 +309,9 @@ def _replace_one(
 ) -> None:
     """Put what rows hold in the place of what is between two slices, or of all."""
     try:
-        _fill(kept, rows.of(sli.find(kept.source.sli)), bounds)
+        kind = sli.find(kept.source.sli)
+        if bounds is not None or not _fill_by_hour(model, one, kept, rows):
+            _fill(kept, rows.of(kind), bounds)
         if kept.source.by_segment:
             kept.label = segments.label(session, model.id, model.contract)
         if kept.total.ends.size > kept.n + _GROWN:
@@ -306,6 +321,25 @@ def _replace_one(
             raise
         log.exception("model %s: SLI %s cannot be counted", model.id, kept.source.sli)
         kept.error = error
+
+
+def _fill_by_hour(model: Model, one: _OfModel, kept: _Kept, rows: Rows) -> bool:
+    """Read a long history whose old hours are whole from the start, as it is kept in the end.
+
+    Returns
+    -------
+    bool
+        False where that would be another history: slices of time count by what is in each, a
+        short history keeps all its slices, and its newest event may be old.
+    """
+    kind, source = sli.find(kept.source.sli), kept.source
+    is_summed = source.method is Method.OCCURRENCES and kind.unit is not SliUnit.TIME_SLICES
+    if not is_summed or model.watermark is None:
+        return False
+    until = slice_at(chunk_start(chunk_at(model.watermark - MEDIUM - HOUR)))
+    _fill(kept, rows.by_hour(kind, until, one.pins), None)
+    total = kept.total
+    return total.ends.size > _GROWN and total.end - (MEDIUM + HOUR) // SLICE >= until
 
 
 def _fill(
