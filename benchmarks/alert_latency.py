@@ -241,10 +241,10 @@ def measure(folder: Path, n_models: int, rate: float, seconds: float) -> list[Ba
         sender.join()
         cpu = {name: sum(one.cpu_times()[:2]) - before[name] for name, one in processes.items()}
         time.sleep(LONGEST)  # of those that fired last
-    return _judged(found, paged, seconds, cpu, n_lost, late)
+    return _bars(found, paged, seconds, cpu, n_lost, late)
 
 
-def _judged(
+def _bars(
     found: Mapping[str, Sequence[Acknowledged]],
     paged: Mapping[tuple[str, str], float],
     seconds: float,

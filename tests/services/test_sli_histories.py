@@ -22,7 +22,7 @@ from monitors.slo.serving import N_CELLS, SERVING
 from monitors.sources import SliSlices
 from services.evaluation.by_clock import live, sli_histories
 from services.evaluation.by_clock.live import LiveMonitors
-from services.evaluation.by_clock.sli_histories import LOADED_AT_ONCE, SliHistories
+from services.evaluation.by_clock.sli_histories import SliHistories
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.streams import START, add_model
@@ -139,7 +139,8 @@ def test_all_models_are_read_in_consecutive_calls_after_a_start(
 ) -> None:
     seconds = [0.0]
     monkeypatch.setattr(live, "monotonic", lambda: seconds[0])
-    n_models = 2 * LOADED_AT_ONCE + 1
+    monkeypatch.setattr(sli_histories, "LOADED_FOR", timedelta(0))
+    n_models = 2 * sli_histories.LOADED_AT_LEAST + 1
     for number in range(n_models):
         model_id = add_model(sessions, name=f"m{number}")
         with unit_of_work(sessions) as session:

@@ -93,7 +93,7 @@ class LiveMonitors:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
         self._slis, self._slis_at = SliHistories(), monotonic()
-        self._is_behind = False
+        self._unread: set[UUID] = set()
         self._began = monotonic()
 
     def run(self, now: datetime) -> int:
@@ -125,18 +125,17 @@ class LiveMonitors:
         wanted = {
             model.id: sources
             for model in models
-            if (is_due := self._known[model.id].is_clock_due) or self._is_behind
-            if (sources := _slis_of(monitors[model.id]))
-            and (is_due or not all(self._slis.is_read(model.id, one) for one in sources))
+            if (self._known[model.id].is_clock_due or model.id in self._unread)
+            and (sources := _slis_of(monitors[model.id]))
         }
         if wanted:
             if monotonic() - self._slis_at > late_hours.KEPT.total_seconds() / 2:
                 self._slis = SliHistories()  # marks of late hours may be gone
-            self._slis_at, self._is_behind = monotonic(), False
+            self._slis_at, self._unread = monotonic(), set()
             own = {model.id: model for model in models}
             try:
                 with read_only(self._sessions) as session:
-                    self._is_behind = self._slis.refresh(session, own, wanted)
+                    self._unread = self._slis.refresh(session, own, wanted)
             except Exception as error:  # the others are evaluated by the clock all the same
                 if is_outage(error):
                     raise

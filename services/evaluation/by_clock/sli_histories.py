@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
+from time import monotonic
 from uuid import UUID
 
 import numpy as np
@@ -46,7 +47,8 @@ from services.platform_faults.outage import is_outage
 log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 500  # in one statement
-LOADED_AT_ONCE = 10  # models whose whole history is read in one call: others get their turn
+# In one call, then others get their turn: for how long whole histories are read, of how many.
+LOADED_FOR, LOADED_AT_LEAST = timedelta(seconds=0.5), 5
 _PARTS = 3 * DAY + HOUR  # how long versions and segments are kept apart
 _OF_PARTS = _PARTS // SLICE
 _GROWN = 360  # parts since a history was last coarsened
@@ -158,11 +160,11 @@ class SliHistories:
         session: Session,
         models: Mapping[UUID, Model],
         wanted: Mapping[UUID, set[SliSlices]],
-    ) -> bool:
+    ) -> set[UUID]:
         """Read what has changed since the last call, of these models.
 
-        Of those that are new, or that ask for more, the whole history is read: of a number
-        of them in each call.
+        Of those that are new, or that ask for more, the whole history is read, for half a
+        second in each call.
 
         Parameters
         ----------
@@ -175,8 +177,8 @@ class SliHistories:
 
         Returns
         -------
-        bool
-            Whether histories are left, to be read in the next call.
+        set
+            The models that are left, to be read in the next call.
         """
         positions = unfolded.folded(session, [(of, kind) for of in wanted for kind in Kind])
         folded = {of: sum(positions[of, kind] for kind in Kind) for of in wanted}
@@ -195,18 +197,19 @@ class SliHistories:
                     hours[hour].append(model_id)
                 known.late = late[model_id]
         self._update(session, models, hours)
-        for model_id in whole[:LOADED_AT_ONCE]:
+        until, read = monotonic() + LOADED_FOR.total_seconds(), list[UUID]()
+        for model_id in whole:
+            if len(read) >= LOADED_AT_LEAST and monotonic() > until:
+                break
             one = _OfModel(frozenset(wanted[model_id]), corrections[model_id], late[model_id])
             _load(session, models[model_id], one)
             self._models[model_id] = one
-        for model_id in {
-            *whole[:LOADED_AT_ONCE],
-            *(of for own in hours.values() for of in own),
-        }:
+            read.append(model_id)
+        for model_id in {*read, *(of for own in hours.values() for of in own)}:
             self._models[model_id].folded = folded[model_id]
             self._models[model_id].open_hour = open_hour(models[model_id])
             self._models[model_id].rev = next(self._revs)
-        return len(whole) > LOADED_AT_ONCE
+        return {*whole[len(read) :]}
 
     def is_read(self, model_id: UUID, source: SliSlices) -> bool:
         """Return whether the history of a source is there."""
