@@ -29,7 +29,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "evaluation_run": ["benchmarks.evaluation_run"],
     "summary_sizes": ["benchmarks.summary_sizes"],
     "slo": ["benchmarks.slo"],
-    "alert_latency": ["benchmarks.alert_latency", "--rate", "2000", "--seconds", "100"],
+    "alert_latency": ["benchmarks.alert_latency", "--models=4", "--rate=400", "--seconds=85"],
     "open_tables": ["benchmarks.open_tables"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],
