@@ -60,8 +60,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         publish.publish_all(sessions, settings.lake, utcnow())
 
     def deliver(_: Claim) -> None:
-        dispatch.flush_all(sessions, utcnow())
-        deliver_all(sessions, sender, utcnow)
+        deliver_all(sessions, sender, utcnow, lambda: dispatch.flush_all(sessions, utcnow()))
 
     puller = pulling.Puller(settings, sessions, utcnow)
 

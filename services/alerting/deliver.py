@@ -56,7 +56,10 @@ class _Call:
 
 
 def deliver_all(
-    sessions: sessionmaker[Session], sender: Sender, clock: Callable[[], datetime]
+    sessions: sessionmaker[Session],
+    sender: Sender,
+    clock: Callable[[], datetime],
+    queue: Callable[[], object] = lambda: None,
 ) -> int:
     """Send every notification that is due; return how many attempts were made.
 
@@ -68,6 +71,9 @@ def deliver_all(
     behave, within the length of one lease (the sender's time-out and
     `NAME_LOOKUP`) after that. An attempt that is still under way then is left
     behind; its lease has ended, and the delivery is due again.
+
+    `queue` is called at each turn: groups of alerts that become due while attempts are
+    under way are not kept waiting by a receiver that hangs.
     """
     call = _Call(longest=Longest(lease=sender.timeout + NAME_LOOKUP, delays=LONGEST))
     starts_until = time.monotonic() + STARTS_FOR.total_seconds()
@@ -76,6 +82,7 @@ def deliver_all(
     try:
         while time.monotonic() < ends_at:
             if time.monotonic() < starts_until and call.n_attempts < MOST_PER_CALL:
+                queue()
                 _start(sessions, sender, clock, call, pool)
             if not call.under_way:
                 break

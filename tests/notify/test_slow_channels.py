@@ -123,6 +123,28 @@ def test_a_hanging_receiver_with_48_notifications_delays_no_other(
     assert attempts(sessions, "hangs") == PER_CHANNEL
 
 
+def test_groups_are_flushed_while_a_receiver_hangs(
+    sessions: sessionmaker[Session], sender: Sender, receiver: Receiver, now: datetime
+) -> None:
+    turns: list[float] = []
+
+    def flush() -> None:
+        turns.append(time.monotonic())
+        if len(turns) == 3:  # a group becomes due while the receiver hangs
+            queue(sessions, "on-call", 1, now)
+
+    with ExitStack() as stack:
+        add_channel(sessions, "hangs", stack.enter_context(hanging()), now, "page")
+        add_channel(sessions, "on-call", receiver.url, now, "page")
+        queue(sessions, "hangs", 1, now)
+        worker = Thread(target=lambda: deliver_all(sessions, sender, lambda: now, flush))
+        worker.start()
+        wait_until(lambda: len(receiver.received) == 1, PROMPT)
+        assert leased(sessions) == 1, "the hanging attempt is still under way"
+        stack.close()
+        worker.join()
+
+
 def leased(sessions: sessionmaker[Session]) -> int:
     return sum(row.lease_until is not None for row in outbox(sessions))
 
