@@ -11,6 +11,7 @@ from typing import TypeAlias
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from cli.alerting.arguments import add_alert, add_silence
 from cli.configuration.arguments import add_apply, add_diff, add_export
 from cli.importing.arguments import add_backtest, add_import
 from core import __version__
@@ -125,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         add("source", "source:run", "list, add and pull sources of predictions and labels")
     )
     _add_slo(add("slo", "slo:run", "list, lint, import and export SLOs"))
+    add_alert(add("alert", "alerting.command:alert", "list and answer alerts"))
+    add_silence(add("silence", "alerting.command:silence", "list, add and expire silences"))
     _add_skew(
         add("skew", "skew:run", "compare what training and serving made of the same rows")
     )

@@ -62,7 +62,7 @@ class Chart:
     x: tuple[float, ...]
     series: tuple[Series, ...]
     kind: Literal["day", "hour", "step", "moment", "clock", "value"]
-    unit: Literal["", "ms"] = ""
+    unit: Literal["", "ms", "%"] = ""
     marks: tuple[Mark, ...] = ()
     from_zero: bool = True
     is_stepped: bool = False
@@ -205,6 +205,17 @@ def availability(
     served = [hour.served for hour in hours]
     failed = tuple(one.n_failed / one.n if one.n else None for one in served)
     return _hourly(hours, [curve("Failed", failed, "limit", "area", axis="share")], changes)
+
+
+def minutes(parts: Sequence[ServingPart]) -> Chart:
+    """Draw the share of predictions that failed in each of the last minutes."""
+    failed = (part.served.n_failed / part.served.n for part in parts)
+    return Chart(
+        x=tuple(part.start.timestamp() for part in parts),
+        series=(curve("Failed", failed, "limit", "area", axis="share"),),
+        kind="moment",
+        is_stepped=True,
+    )
 
 
 def _hourly(

@@ -17,6 +17,8 @@ from services.read_models.overview.monitor_status import Health
 from services.read_models.paging import Paging
 from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, runbooks, signing
+from web.alerting import alerts as alert_pages
+from web.alerting import slos
 from web.forms import BoundedForms
 from web.rendering import FOLDER, PageRoute, Site, Static
 from web.signing import Visit, VisitDep
@@ -46,6 +48,9 @@ def mount(
         router,
         findings.router,
         runbooks.router,
+        slos.router,
+        alert_pages.router,
+        alert_pages.buttons,
         lookup.router,
         orders.router,
     ):
@@ -86,6 +91,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
     with visit.reading() as session:
         seen = model.model(session, name, visit.only)
         model_id = models.find(session, name).id
+        objectives = slos.lines(session, model_id)
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     since = (seen.watermark or visit.now) - timedelta(days=model.ACCURACY_DAYS)
     changed = changes.changes(visit.site.sessions, visit.site.lake, model_id, since)
@@ -97,9 +103,11 @@ def show_model(name: str, visit: VisitDep) -> Response:
             "accuracy": charts.accuracy(seen, changed),
             "steps": charts.steps(seen),
             "latency": charts.latency(seen.hours, steps),
+            "minutes": charts.minutes(seen.minutes),
             "availability": charts.availability(seen.hours, steps),
         },
         changes=changed,
+        slos=objectives,
         heat=charts.heat,
         reports=_reports(visit),
         backtests=requested,
@@ -112,7 +120,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
 def show_alerts(visit: VisitDep) -> Response:
     """Show the firing alerts, their flips, and the notifications."""
     with visit.reading() as session:
-        seen = alerts.alerts(session, visit.only)
+        seen = alerts.alerts(session, visit.only, visit.now)
     return visit.page("alerts.html", alerts=seen, reports=_reports(visit))
 
 

@@ -153,6 +153,24 @@ def seconds(value: float | None) -> str:
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
+def duration(value: float | None) -> str:
+    """Write a duration in its two largest units.
+
+    Examples
+    --------
+    >>> duration(518), duration(96_000), duration(0)
+    ('8 min 38 s', '1 d 2 h', '0 s')
+    """
+    if value is None:
+        return NOTHING
+    rest, parts = round(value), []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        n, rest = divmod(rest, length)
+        if n or parts:
+            parts.append((n, unit))
+    return " ".join(f"{n} {unit}" for n, unit in parts[:2] if n) or "0 s"
+
+
 def spaced(name: str) -> str:
     """Write the name of a phase, an event or a monitor in words.
 
@@ -286,6 +304,7 @@ WORDS = {
         ago,
         size,
         seconds,
+        duration,
         spaced,
         followable,
         instant,

@@ -24,7 +24,7 @@ from monitors.finding import Outcome
 from services.access import api_keys
 from services.alerting import responses, silences
 from services.platform_faults import platform_alerts
-from services.read_models import lists
+from services.read_models import alert_details, lists
 from services.read_models.paging import Page
 from services.read_models.post_mortems import post_mortem
 from services.read_models.runbooks import runbook
@@ -52,6 +52,14 @@ def list_alerts(
 ) -> Page[lists.AlertNow]:
     """List every alert, quiet ones too, by model and monitor."""
     return paging.cut(lists.alerts(session, reach, now), lambda alert: str(alert.id))
+
+
+@router.get("/alerts/{alert_id}")
+def read_alert(
+    alert_id: UUID, reach: ReachDep, session: ReadDep, now: NowDep
+) -> alert_details.AlertDetails:
+    """Describe one alert: its incidents, who was notified, and what silences it."""
+    return alert_details.details(session, alert_id, reach, now)
 
 
 class Note(Body):

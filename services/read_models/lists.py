@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason, Verdict
@@ -197,18 +197,26 @@ def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) 
 
 def alerts(session: Session, model_id: UUID | None, now: datetime) -> list[AlertNow]:
     """Return the alerts of one model or of all, by model and monitor."""
-    query = (
+    condition = true() if model_id is None else Alert.model_id == model_id
+    return _alerts(session, condition, now)
+
+
+def alert(session: Session, row: Alert, now: datetime) -> AlertNow:
+    """Return one alert as it is listed."""
+    return _alerts(session, Alert.id == row.id, now)[0]
+
+
+def _alerts(session: Session, condition: ColumnElement[bool], now: datetime) -> list[AlertNow]:
+    rows: Iterable[Any] = session.execute(
         select(Alert, Monitor, Model.name, Incident)
         .select_from(Alert)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == Alert.model_id)
         .outerjoin(Incident, (Incident.alert_id == Alert.id) & Incident.resolved_at.is_(None))
+        .where(condition)
         .order_by(Model.name, Monitor.name, Alert.severity)
     )
-    if model_id is not None:
-        query = query.where(Alert.model_id == model_id)
     muting = silences.since(session, now)
-    rows: Iterable[Any] = session.execute(query)
     return [
         from_attributes(
             AlertNow,

@@ -14,7 +14,7 @@ from db.tables import Delivery
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models import lists
-from services.read_models.lists import FlipPast
+from services.read_models.lists import AlertNow, FlipPast
 from services.read_models.overview.monitor_status import MonitorStatus, status_of
 from services.read_models.paging import Paging
 
@@ -32,9 +32,10 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A monitor that fires, or is about to."""
+    """A monitor that fires, or is about to, and its alert."""
 
     model: str
+    alert: AlertNow
     monitor_status: MonitorStatus
 
 
@@ -64,11 +65,16 @@ class AlertsPage:
     messages: tuple[Message, ...]
 
 
-def alerts(session: Session, only: UUID | None) -> AlertsPage:
+def alerts(session: Session, only: UUID | None, now: datetime) -> AlertsPage:
     """Describe the alerts of every model, or of the only one that the reader may see."""
     names = {model.id: model.name for model, _, _ in overview.models(session, only)}
+    each = {one.id: one for one in lists.alerts(session, only, now)}
     alarms = [
-        Alarm(model=names[monitor.model_id], monitor_status=status_of(monitor, alert, finding))
+        Alarm(
+            model=names[monitor.model_id],
+            alert=each[alert.id],
+            monitor_status=status_of(monitor, alert, finding),
+        )
         for monitor, alert, finding in overview.monitor_statuses(session, names)
         if alert is not None and alert.phase is not Phase.QUIET and monitor.enabled
     ]

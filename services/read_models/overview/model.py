@@ -1,11 +1,13 @@
 """Page of one model: error, input, serving, versions, incidents."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.durations import MINUTE
 from core.errors import NotFound
 from core.schema import task
 from core.schema.task import has_stream
@@ -16,6 +18,8 @@ from db.queries import models, summaries
 from db.queries.log import row_counters
 from db.queries.read import false_alarm_rates, overview
 from db.tables import Model, Version
+from monitors.slo.cells import CellCounts
+from monitors.slo.history import slice_at, time_of
 from monitors.slo.serving import SERVING
 from retrain.rollout import Phase
 from services.labels import error_days
@@ -46,6 +50,7 @@ from tasks.residual_sums import RESIDUALS
 ACCURACY_DAYS = 90
 DRIFT_DAYS = 28
 SERVING_DAYS = 7
+SERVING_MINUTES = 15
 MILESTONES = {
     Phase.CANARY: "in canary",
     Phase.PROMOTED: "promoted",
@@ -106,6 +111,9 @@ class ModelPage:
     ----------
     context
         Features whose own drift is no finding.
+    minutes
+        What was served in the last minutes up to the newest event, without those in which
+        nothing was.
     """
 
     name: str
@@ -131,6 +139,7 @@ class ModelPage:
     drift: DriftTable | None
     context: tuple[str, ...]
     hours: tuple[ServingPart, ...]
+    minutes: tuple[ServingPart, ...]
     served: tuple[ServingVersion, ...]
     monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
@@ -202,6 +211,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         ),
         context=tuple(sorted(contract.context)),
         hours=serving.by_part(served, lately),
+        minutes=_minutes(served, found.watermark),
         served=serving.by_version(served, lately),
         monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),
@@ -214,6 +224,16 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         segments=segments(session, found),
         platform=tuple(platform_alerts.described(session, found.id)),
     )
+
+
+def _minutes(
+    served: Mapping[str, CellCounts], watermark: datetime | None
+) -> tuple[ServingPart, ...]:
+    """Return what was served in the last minutes; the newest ends with the newest slice."""
+    if watermark is None:
+        return ()
+    end = time_of(slice_at(watermark) + 1)
+    return serving.by_part(served, Window(end - SERVING_MINUTES * MINUTE, end), MINUTE)
 
 
 def _since(found: Model, n_days: int) -> datetime:

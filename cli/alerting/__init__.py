@@ -1,0 +1,1 @@
+"""`seqwatch alert` and `seqwatch silence`."""
