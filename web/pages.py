@@ -91,7 +91,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
     with visit.reading() as session:
         seen = model.model(session, name, visit.only)
         model_id = models.find(session, name).id
-        objectives = slos.lines(session, model_id)
+        objectives = slos.lines(session, model_id, visit.now)
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     since = (seen.watermark or visit.now) - timedelta(days=model.ACCURACY_DAYS)
     changed = changes.changes(visit.site.sessions, visit.site.lake, model_id, since)

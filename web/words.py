@@ -163,7 +163,8 @@ def duration(value: float | None) -> str:
     """
     if value is None:
         return NOTHING
-    rest, parts = round(value), []
+    rest = round(value)
+    parts: list[tuple[int, str]] = []
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         n, rest = divmod(rest, length)
         if n or parts:

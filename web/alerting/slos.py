@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound, Unprocessable
 from db.queries import models
-from db.tables import Model
+from db.tables import Model, Monitor
 from monitors import registry
 from monitors.slo.objective import BurnRateDetail, BurnRateParams, TierBurn
 from services.models import slo_corrections
@@ -18,7 +20,7 @@ from services.models.slo_corrections import SLO, Correction
 from services.read_models.overview import changes
 from services.read_models.overview.changes import Change
 from services.read_models.slos import status
-from services.read_models.slos.status import SloStatus, SloSummary
+from services.read_models.slos.status import SloStatus
 from web.charts import Chart, Mark, curve
 from web.rendering import PageRoute
 from web.signing import VisitDep
@@ -28,51 +30,52 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloLine:
-    """An SLO in a list.
+    """An SLO in a list, as it stands now.
 
     Attributes
     ----------
-    params
+    params, now
         None while its SLI is not available.
     top
         The tier that is nearest to its factor.
     """
 
-    slo: SloSummary
-    params: BurnRateParams | None
-    detail: BurnRateDetail | None
-    top: TierBurn | None
+    name: str
+    is_enabled: bool
+    params: BurnRateParams | None = None
+    now: SloStatus | None = None
+    detail: BurnRateDetail | None = None
+    top: TierBurn | None = None
 
 
-def lines(session: Session, model_id: UUID) -> list[SloLine]:
+def lines(session: Session, model_id: UUID, now: datetime) -> list[SloLine]:
     """Return the SLOs of a model by name."""
-    return [_line(slo) for slo in status.summaries(session, model_id)]
+    slos = (Monitor.model_id == model_id) & (Monitor.kind == SLO)
+    found = session.scalars(select(Monitor).where(slos).order_by(Monitor.name))
+    return [_line(session, monitor, now) for monitor in found]
 
 
-def _line(slo: SloSummary) -> SloLine:
-    detail = None if slo.detail is None else _detail(slo.detail)
-    tiers = () if detail is None else detail.tiers
-    return SloLine(
-        slo=slo,
-        params=_params(slo),
-        detail=detail,
-        top=max(tiers, key=lambda tier: tier.burn / tier.factor, default=None),
-    )
-
-
-def _params(slo: SloSummary) -> BurnRateParams | None:
+def _line(session: Session, monitor: Monitor, now: datetime) -> SloLine:
     try:
-        params: BurnRateParams = registry.parse(SLO, slo.params)
+        seen = status.status(session, monitor.model_id, monitor, None, now)
     except Unprocessable:
-        return None
-    return params
+        return SloLine(name=monitor.name, is_enabled=monitor.enabled)
+    detail = _detail(seen.detail)
+    return SloLine(
+        name=monitor.name,
+        is_enabled=monitor.enabled,
+        params=registry.parse(SLO, monitor.params),
+        now=seen,
+        detail=detail,
+        top=max(detail.tiers, key=lambda tier: tier.burn / tier.factor, default=None),
+    )
 
 
 @router.get("/models/{name}/slos")
 def show_slos(name: str, visit: VisitDep) -> Response:
     """Show the SLOs of a model."""
     with visit.reading() as session:
-        shown = lines(session, _model(session, name, visit.only).id)
+        shown = lines(session, _model(session, name, visit.only).id, visit.now)
     return visit.page("slos.html", model=name, slos=shown)
 
 
