@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from alerts.state import Flip
+from core.durations import MINUTE
 from core.schema.zone import Zone
 from retrain.gate import Gate
 from services.read_models.overview.accuracy import DayError
@@ -209,10 +210,11 @@ def availability(
 
 def minutes(parts: Sequence[ServingPart]) -> Chart:
     """Draw the share of predictions that failed in each of the last minutes."""
-    failed = (part.served.n_failed / part.served.n for part in parts)
+    failed = [part.served.n_failed / part.served.n for part in parts]
+    ends = [(part.start + MINUTE).timestamp() for part in parts[-1:]]
     return Chart(
-        x=tuple(part.start.timestamp() for part in parts),
-        series=(curve("Failed", failed, "limit", "area", axis="share"),),
+        x=(*(part.start.timestamp() for part in parts), *ends),
+        series=(curve("Failed", (*failed, *failed[-1:]), "limit", "area", axis="share"),),
         kind="moment",
         is_stepped=True,
     )

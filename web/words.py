@@ -68,7 +68,7 @@ def percent(share: float | None) -> str:
     if share is None:
         return NOTHING
     digits = 2 if 0 < share < 0.001 or 0.999 < share < 1 else 1
-    return f"{100 * share:.{digits}f}".removesuffix(".0") + " %"
+    return f"{100 * share:.{digits}f}".removesuffix(".0").replace("-", MINUS) + " %"
 
 
 def thousands(n: int | None) -> str:
