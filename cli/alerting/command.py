@@ -149,8 +149,8 @@ def _silence_line(one: Mapping[str, Any]) -> str:
     silence = one["silence"]
     conditions = ", ".join(_condition(each) for each in silence["matchers"])
     line = f"{one['id']}  {one['state']} until {silence['ends_at']}: {conditions}"
-    said = ": ".join(filter(None, [silence["author"], silence["comment"]]))
-    return f"{line}\n  {said}" if said else line
+    remark = ": ".join(filter(None, [silence["author"], silence["comment"]]))
+    return f"{line}\n  {remark}" if remark else line
 
 
 def _condition(one: Mapping[str, Any]) -> str:

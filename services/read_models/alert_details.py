@@ -1,10 +1,11 @@
 """One alert: where it stands, its newest incident, who was notified, and what silences it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from alerts.labels import all_match
@@ -134,7 +135,7 @@ def details(session: Session, alert_id: UUID, only: UUID | None, now: datetime) 
 
 
 def _notifications(session: Session, incident: Incident) -> tuple[Notification, ...]:
-    rows = session.execute(
+    rows: Sequence[Row[NotifiedIncident, str, Delivery | None]] = session.execute(
         select(NotifiedIncident, Channel.name, Delivery)
         .join(Channel, Channel.id == NotifiedIncident.channel_id)
         .outerjoin(
@@ -143,7 +144,7 @@ def _notifications(session: Session, incident: Incident) -> tuple[Notification, 
         )
         .where(NotifiedIncident.incident_id == incident.id)
         .order_by(NotifiedIncident.firing_at, Channel.name, Delivery.seq)
-    )
+    ).all()
     first: dict[str, Notification] = {}
     for notified, channel, delivery in rows:
         sent = () if delivery is None else (delivery,)

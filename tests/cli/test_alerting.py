@@ -40,8 +40,8 @@ def test_an_alert_is_listed_acknowledged_and_given_a_verdict(
     assert listed.out.startswith(f"{own}  firing page  grid/silence, since ")
     acknowledged = seqwatch("alert", "ack", own, "--note", "on it")
     assert "acknowledged by read-operate" in acknowledged.out
-    judged = seqwatch("alert", "verdict", own, "false_alarm", "--note", "a test")
-    assert "verdict: false_alarm by read-operate" in judged.out
+    answered = seqwatch("alert", "verdict", own, "false_alarm", "--note", "a test")
+    assert "verdict: false_alarm by read-operate" in answered.out
     shown = seqwatch("alert", "show", own).out
     for name in ("onset: ", "detected: ", "notified: ", "acknowledged: ", "notified on-call: "):
         assert name in shown

@@ -194,7 +194,7 @@ def test_what_inhibits_an_alert_is_shown_while_it_lasts(
         with unit_of_work(loop.sessions) as session:
             [alarm] = [
                 a
-                for a in alerts.alerts(session, None).alarms
+                for a in alerts.alerts(session, None, START).alarms
                 if a.monitor_status.kind == "accuracy"
             ]
             [row] = [a for a in lists.alerts(session, None, START) if a.kind == "accuracy"]

@@ -144,4 +144,4 @@ def test_a_model_without_events_has_a_page_of_its_slo(
         answer = browser.get(path)
         assert answer.status_code == 200
         outline(answer.text)
-    assert "Not measured" in answer.text
+    assert "Not measured" in browser.get("/models/grid/slos/slo").text
