@@ -65,7 +65,8 @@ def test_the_page_shows_the_timeline_the_labels_and_who_was_notified(
     [incident] = paged.incidents()
     assert incident.fingerprint in page
     assert f"/incidents/{incident.id}/post-mortem" in page
-    assert f'href="{paged.path}"' in browser.get("/alerts").text
+    for path in ("/alerts", "/models/grid"):
+        assert f'href="{paged.path}"' in browser.get(path).text
 
 
 def test_a_key_that_may_only_read_sees_no_buttons_and_changes_nothing(

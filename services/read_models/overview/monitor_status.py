@@ -78,6 +78,7 @@ class MonitorStatus:
     is_enabled: bool
     phase: Phase
     since: datetime | None = None
+    alert_id: UUID | None
     finding_id: UUID | None
     outcome: Outcome | None = None
     value: float | None = None
@@ -123,6 +124,7 @@ def status_of(
         about=monitor_config.about(monitor),
         is_enabled=monitor.enabled,
         phase=phase,
+        alert_id=alert.id if alert is not None else None,
         finding_id=finding.id if finding is not None else None,
         cause=cause,
         promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
