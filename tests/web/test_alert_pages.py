@@ -19,9 +19,6 @@ from tests.streams import add_model
 from tests.web.conftest import HOST, Browsers
 from tests.web.test_pages import outline
 
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-pytestmark = SQLITE
-
 
 class Paged(Alerting):
     """A model whose silence fires, and was notified."""
