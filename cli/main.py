@@ -125,9 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_source(
         add("source", "source:run", "list, add and pull sources of predictions and labels")
     )
-    _add_slo(add("slo", "slo:run", "list, lint, import and export SLOs"))
-    add_alert(add("alert", "alerting.command:alert", "list and answer alerts"))
-    add_silence(add("silence", "alerting.command:silence", "list, add and expire silences"))
+    _add_alerting(add)
     _add_skew(
         add("skew", "skew:run", "compare what training and serving made of the same rows")
     )
@@ -183,6 +181,12 @@ def _add_source(command: argparse.ArgumentParser) -> None:
                 "--accept-columns", action="store_true", help="those that it has now"
             )
         action.add_argument("--url", help="of the platform; by default SEQWATCH_PUBLIC_URL")
+
+
+def _add_alerting(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    _add_slo(add("slo", "slo:run", "list, lint, import and export SLOs"))
+    add_alert(add("alert", "alerting.command:alert", "list and answer alerts"))
+    add_silence(add("silence", "alerting.command:silence", "list, add and expire silences"))
 
 
 def _add_slo(command: argparse.ArgumentParser) -> None:

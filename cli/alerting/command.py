@@ -1,20 +1,20 @@
 """Run `seqwatch alert` and `seqwatch silence`, through the public interface."""
 
 import argparse
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import httpx
 
+from alerts.labels import parse_matcher
 from cli.http_interface import answered, asked, connected_to
 from core.clock import utcnow
 from core.durations import from_text
 from core.errors import Unprocessable
 from core.settings import Settings
 
-_MATCHER = re.compile(r"(?P<name>\w+)(?P<operator>=~|!~|!=|=)(?P<value>.*)", re.DOTALL)
 SCOPES = "the scopes operate and read"
 
 
@@ -79,37 +79,17 @@ def _every(api: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
 
 def _body(given: argparse.Namespace, now: datetime) -> dict[str, Any]:
     try:
+        matchers = [asdict(parse_matcher(text)) for text in given.matchers]
+    except ValueError as error:
+        raise Unprocessable(str(error)) from None
+    try:
         end = now + from_text(given.duration)
     except (ValueError, OverflowError) as error:
         raise Unprocessable(f"--duration: {error}") from None
     return {
-        "matchers": [matcher(text) for text in given.matchers],
+        "matchers": matchers,
         "ends_at": end.isoformat(),
         "comment": given.comment,
-    }
-
-
-def matcher(text: str) -> dict[str, Any]:
-    """Read a condition on a label, as amtool takes it.
-
-    Raises
-    ------
-    Unprocessable
-        If it is none.
-
-    Examples
-    --------
-    >>> matcher("model!~a.*")
-    {'name': 'model', 'value': 'a.*', 'is_regex': True, 'is_equal': False}
-    """
-    found = _MATCHER.fullmatch(text)
-    if found is None:
-        raise Unprocessable(f"{text!r} is no matcher: write it as model=load or model=~'a.*'")
-    return {
-        "name": found["name"],
-        "value": found["value"],
-        "is_regex": found["operator"].endswith("~"),
-        "is_equal": not found["operator"].startswith("!"),
     }
 
 

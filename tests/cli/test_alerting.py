@@ -75,7 +75,7 @@ def test_alerts_that_match_are_silenced_until_the_silence_expires(
     ("arguments", "message"),
     [
         (["silence", "add", "grid"], "'grid' is no matcher"),
-        (["silence", "add", "model=~("], "is no regular expression"),
+        (["silence", "add", "model=~("], "regular expression"),
         (["silence", "add", "model=grid", "--duration", "2h"], "--duration: "),
         (["silence", "expire", "00000000-0000-0000-0000-000000000000"], "404: no silence"),
         (["alert", "ack", "00000000-0000-0000-0000-000000000000"], "404: no alert"),
