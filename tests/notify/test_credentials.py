@@ -179,7 +179,11 @@ def test_no_answer_log_or_audit_entry_shows_a_secret(
     assert "0451" not in caplog.text
 
 
-@pytest.mark.parametrize("keys", ["short", "c2hvcnQ=", f"{NEW} nonsense", "ü" * 44])
+@pytest.mark.parametrize(
+    "keys",
+    ["short", "c2hvcnQ=", f"{NEW} nonsense", "ü" * 44],
+    ids=["short", "too few bytes", "one of two", "not ASCII"],
+)
 def test_what_is_no_key_is_refused_at_the_start_without_being_shown(keys: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(credentials_key=keys)
