@@ -226,6 +226,7 @@ def addresses(client: TestClient) -> Iterator[str]:
             "alert": "/v1/alerts",
             "finding": f"{MODEL}/findings",
             "flip": "/v1/flips",
+            "incident": "/v1/incidents",
             "rollout": "/v1/rollouts",
             "backtest": f"{MODEL}/backtests?state=done",
         }.items()

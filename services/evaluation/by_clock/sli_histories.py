@@ -198,18 +198,26 @@ class SliHistories:
                 known.late = late[model_id]
         self._update(session, models, hours)
         until, read = monotonic() + LOADED_FOR.total_seconds(), list[UUID]()
+        left = set(whole)
         for model_id in whole:
             if len(read) >= LOADED_AT_LEAST and monotonic() > until:
                 break
+            left.discard(model_id)
             one = _OfModel(frozenset(wanted[model_id]), corrections[model_id], late[model_id])
-            _load(session, models[model_id], one)
+            try:
+                _load(session, models[model_id], one)
+            except Exception as error:  # the other models are read all the same
+                if is_outage(error):
+                    raise
+                log.exception("model %s: the counts of its SLIs cannot be read", model_id)
+                continue
             self._models[model_id] = one
             read.append(model_id)
         for model_id in {*read, *(of for own in hours.values() for of in own)}:
             self._models[model_id].folded = folded[model_id]
             self._models[model_id].open_hour = open_hour(models[model_id])
             self._models[model_id].rev = next(self._revs)
-        return {*whole[len(read) :]}
+        return left
 
     def is_read(self, model_id: UUID, source: SliSlices) -> bool:
         """Return whether the history of a source is there."""

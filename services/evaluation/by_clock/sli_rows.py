@@ -166,8 +166,9 @@ def pins(
 
 
 def streams(sources: Iterable[SliSlices]) -> set[str]:
-    """Return the streams that sources read."""
-    return {sli.find(source.sli).stream.name for source in sources}
+    """Return the streams that sources read; an SLI that is unavailable has none."""
+    kinds = (sli.SLIS.get(source.sli) for source in sources)
+    return {kind.stream.name for kind in kinds if kind is not None}
 
 
 def open_hour(model: Model) -> datetime | None:
