@@ -139,7 +139,8 @@ def test_groups_are_flushed_while_a_receiver_hangs(
         queue(sessions, "hangs", 1, now)
         worker = Thread(target=lambda: deliver_all(sessions, sender, lambda: now, flush))
         worker.start()
-        wait_until(lambda: len(receiver.received) == 1, PROMPT)
+        wait_until(lambda: sum(row.delivered for row in outbox(sessions)) == 1, PROMPT)
+        assert len(receiver.received) == 1
         assert leased(sessions) == 1, "the hanging attempt is still under way"
         stack.close()
         worker.join()
