@@ -111,7 +111,9 @@ class Outage:
     def wait(self) -> Outcome:
         """Return what it has shown, once it is over."""
         if not self._ended.is_set():
-            self.write_line("the outage is over; its alert resolves when five minutes are good")
+            self.write_line(
+                f"waiting until the alert of {MODEL} is resolved; seven minutes in all"
+            )
         self._ended.wait(PATIENCE_SECONDS)
         return self.outcome
 

@@ -73,7 +73,7 @@ class Timeline:
         is_page = flip["severity"] == "page" and not flip["inhibited"]
         text = f"{flip['monitor']}: {flip['cause']}"
         if flip["inhibited"]:
-            text += " (not sent: the input is broken)"
+            text += " (not sent: inhibited)"
         self._add_once(
             flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text
         )

@@ -74,6 +74,7 @@ def test_every_metric_is_described_and_every_described_metric_exists(metrics: se
     [
         "deploy/rules.yml",
         "deploy/grafana/build.py",
+        "deploy/grafana/panels.py",
     ],
 )
 def test_rules_and_dashboards_ask_for_metrics_that_exist(page: str, metrics: set[str]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.grafana.build import DASHBOARDS, FOLDER, SOURCE, Dashboard, built
+from deploy.grafana.build import DASHBOARDS, FOLDER, SOURCE, built
+from deploy.grafana.panels import Dashboard
 
 ROOT = Path(__file__).parents[2]
 
