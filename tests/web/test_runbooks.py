@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
+from markdown_it import MarkdownIt
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -58,6 +59,10 @@ def test_each_runbook_shows_the_values_of_the_model(
     for shown in ("[grid](/models/grid)", "## Now", "## Check", "## Repair", "## Afterwards"):
         assert shown in text
     assert "{{" not in text
+    # A table that follows a paragraph or a table without a blank line is a part of it.
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert html.count("<table>") == text.count("\n|---")
+    assert "<td>---</td>" not in html
     assert "load drifted" in text
 
 

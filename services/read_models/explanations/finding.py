@@ -24,7 +24,7 @@ from monitors.baselines.segments import segment_of
 from monitors.detail import Detail, ImplicatedFeature
 from monitors.false_alarms import decision
 from monitors.finding import Outcome
-from monitors.kind import Source
+from monitors.kind import Interval, MonitorKind, Source
 from monitors.show import Text, View, checked
 from monitors.sources import (
     DailyErrors,
@@ -163,7 +163,7 @@ def explain(
     model = session.get_one(Model, row.model_id)
     monitor = session.get_one(Monitor, row.monitor_id)
     detail = registry.detail(monitor.kind, row.detail)
-    incident = _incident(session, row, detail)
+    incident = _incident(session, row, registry.stored(monitor.kind), detail)
     window = Window(row.window_start, row.window_end)
     contract = model.contract
     zone = Zone(contract.zone)
@@ -271,7 +271,9 @@ def _names(
     return detail.implicated_features
 
 
-def _incident(session: Session, row: Finding, detail: Detail) -> _Incident:
+def _incident(
+    session: Session, row: Finding, kind: MonitorKind[Any, Any], detail: Detail
+) -> _Incident:
     """Return the start and length of the run of breaches."""
     if row.outcome is not Outcome.BREACH:
         return _Incident(since=None, n_evaluations=0)
@@ -283,9 +285,13 @@ def _incident(session: Session, row: Finding, detail: Detail) -> _Incident:
         if outcome is not Outcome.BREACH or (run and run[-1][0] > zone.later(as_of, DAY)):
             break
         run.append((as_of, start, end))
-    _, start, end = run[-1]
+    as_of, start, end = run[-1]
     # The change is before the end of the window; a window of one day is the change.
     first = start if end <= zone.later(start, DAY) else end
+    if (
+        kind.interval is Interval.CLOCK
+    ):  # evaluated every few seconds: the first breach dates it
+        first = as_of
     return _Incident(since=detail.started or first, n_evaluations=len(run))
 
 
